@@ -27,13 +27,13 @@ Jun  3 10:00:00 vm postfix/smtpd[7]: warning: x[192.0.2.1]: SASL LOGIN authentic
 
 const PARSE: &str = "mls-parse --timezone UTC";
 
-/// Seconds since 1970.
+/// Converts a date to seconds since 1970, at noon UTC.
 fn time(date: &str) -> u32 {
     let date = chrono::DateTime::parse_from_rfc3339(&format!("{date}T12:00:00Z")).unwrap();
     date.timestamp().try_into().unwrap()
 }
 
-/// A gzip member whose header tells this time.
+/// A gzip member with the time `mtime` in its header.
 fn gzip(content: &str, mtime: u32) -> Vec<u8> {
     gzip_bytes(content.as_bytes(), mtime)
 }
@@ -64,7 +64,7 @@ fn years(output: &Output) -> Vec<String> {
 fn the_year_comes_from_the_gzip_header_or_from_the_file_whichever_is_older() {
     let site = Site::new();
     for (header, changed, year) in [
-        // A copy without the times of the files.
+        // A copy that did not keep the time of the file.
         ("2024-06-04", "2026-06-20", "2024"),
         // A file that got its old time back after compression.
         ("2026-06-20", "2024-06-04", "2024"),
@@ -75,7 +75,7 @@ fn the_year_comes_from_the_gzip_header_or_from_the_file_whichever_is_older() {
         assert_eq!(years(&output), [year, year], "{header} {changed}");
         assert_eq!(text(&output.stderr), "");
     }
-    // No time, and a constant that means no time.
+    // The header has no time (0), or a constant that means no time (1).
     for mtime in [0, 1] {
         put(&site, "old.gz", &gzip(JUNE, mtime), time("2024-06-04"));
         let output = site.shell(&format!("mls-tail --framed --no-rotated old.gz | {PARSE}"));
@@ -128,7 +128,7 @@ fn an_unknown_year_is_assumed_with_a_warning() {
     }
     let output = site.shell(&format!("cat old | {PARSE} --reference-time 2024-07-01T00:00:00Z"));
     assert_eq!(text(&output.stderr), "");
-    // Lines of other programs and stamps with a year need none.
+    // Lines of other programs and stamps with a year need no reference time.
     let other = "printf 'Jun  1 00:00:45 vm cron[7]: x\\nJun  1 2024 00:00:45 vm postfix/smtpd[7]: warning: x[192.0.2.1]: \
                  SASL LOGIN authentication failed: x\\n'";
     let output = site.shell(&format!("{other} | {PARSE} --require-year"));
@@ -142,7 +142,7 @@ fn an_unknown_year_is_an_error_if_years_are_required() {
     put(&site, "old", with_year.as_bytes(), time("2024-06-04"));
     let output = site.shell(&format!("cat old | {PARSE} --require-year"));
     assert_eq!(output.status.code(), Some(65));
-    // Earlier lines were read.
+    // The lines before the first stamp without a year were read.
     assert_eq!(years(&output), ["2024"]);
     let offset = with_year.find("Jun  3").unwrap();
     let complaint = text(&output.stderr);
@@ -154,7 +154,8 @@ fn an_unknown_year_is_an_error_if_years_are_required() {
     assert_eq!((output.status.code(), years(&output).len()), (Some(0), 2));
 }
 
-/// The records of a file that is read alone, without their positions, by their positions.
+/// Reads one file alone. Returns its records by their positions, and removes the positions from the
+/// records.
 fn by_position(site: &Site, name: &str) -> BTreeMap<String, Value> {
     let pipeline = format!(
         "mls-tail --framed --no-rotated '{name}' | {PARSE} --outcome failure,success,aborted,error"
@@ -210,7 +211,8 @@ proptest! {
             offset += line.len();
         }
 
-        // The copy of copytruncate, and the file after rotation and compression, also in two parts.
+        // Three copies: that of copytruncate, a compressed one, and a compressed one with two
+        // members.
         let (head, tail) = log.as_bytes().split_at(cut.index(log.len()));
         let members = [head, tail].map(|part| gzip_bytes(part, changed)).concat();
         put(&site, "mail.log.1", log.as_bytes(), changed);
@@ -220,7 +222,8 @@ proptest! {
             prop_assert_eq!(&by_position(&site, copy), &whole, "{}", copy);
         }
 
-        // Copies that end earlier: whole lines have the same positions, and half a line of a plain file is not read.
+        // Copies that end earlier. Their whole lines have the same positions. Half a line at the
+        // end of a plain file is not read.
         put(&site, "cut", head, changed);
         let mut damaged = gzip(&log, changed);
         damaged.truncate(damaged.len() - 8 - cut.index(damaged.len() - 17));
@@ -246,7 +249,7 @@ impl Lines for Vec<String> {
 
 #[test]
 fn every_record_of_a_tool_fits_the_schema_and_the_schema_names_each_member() {
-    // The segments of mls-tail are in between raw lines, so a test of them reads the records alone.
+    // mls-tail writes its segment records between raw lines, so keep only the records.
     let segments = "mls-tail --framed --no-rotated logins.log | grep -a '^{\"v\"'";
     let site = Site::new();
     let log = include_str!("data/postfix-3.7.11-debian12.log");
@@ -315,7 +318,7 @@ fn the_schema_refuses_other_objects() {
         ("outcome", Value::from("failed")),
         ("date", Value::Null),
         ("port", Value::Null),
-        // The five members of mls-enrich come together.
+        // A record has all five members of mls-enrich or none of them.
         ("asn", Value::from(64_496)),
     ] {
         let mut bad = good.clone();

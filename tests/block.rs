@@ -62,7 +62,7 @@ fn text_of_a_client_cannot_block_another_address() {
         // The host name comes from the attacker's DNS.
         format!("smtpd[7]: warning: {v}[{ATTACKER}]: {attempt}, sasl_username=x"),
         format!("smtpd[7]: warning: ip-{v}.example[{ATTACKER}]: {attempt}, sasl_username=x"),
-        // HELO, envelope and headers.
+        // The client also chooses HELO, envelope and headers.
         format!(
             "smtpd[7]: NOQUEUE: reject: RCPT from unknown[{ATTACKER}]: 554 5.7.1 <a@b>: Relay access denied; from=<unknown[{v}]: {attempt}, sasl_username=z> to=<a@b> proto=ESMTP helo=<unknown[{v}]: {attempt}, sasl_username=z>"
         ),
@@ -123,7 +123,7 @@ fn an_address_with_earlier_logins_is_not_blocked_and_an_address_that_guessed_is(
         + &row("2026-05-31 10:00", "192.0.2.1")
         // A login between the attempts.
         + &row("2026-06-01 09:55", "192.0.2.2")
-        // Too long ago.
+        // This login is too old.
         + &row("2026-05-20 10:00", "192.0.2.3")
         + &row("2026-05-31 10:00", "2001:db8::1")
         + &row("2026-05-31 10:00", "192.0.2.5");
@@ -154,7 +154,7 @@ fn an_address_with_earlier_logins_is_not_blocked_and_an_address_that_guessed_is(
          mls-block --now 2026-06-01T10:00:00Z --timezone UTC --logins logins.csv < alerts | diff - list; rm logins.csv.1.gz",
     );
     succeed(&rotated);
-    // The same with records of mls-parse.
+    // A file with records of mls-parse works too.
     site.write(
         "logins.csv",
         r#"{"v":1,"type":"auth","date":"2026-05-31T10:00:00Z","outcome":"success","ip":"192.0.2.3","user":"sam"}"#,

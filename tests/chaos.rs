@@ -96,7 +96,7 @@ impl Host {
 
     fn command(&self, site: &Site, script: &str) -> Command {
         let mut command = site.command("");
-        // Only its environment is of use.
+        // Only the environment of this command is used.
         let environment: Vec<_> = command
             .get_envs()
             .map(|(key, value)| (key.to_owned(), value.unwrap().to_owned()))
@@ -140,7 +140,7 @@ impl Host {
     }
 }
 
-/// A day, as in a stamp of a log.
+/// The date of the day `ago` days before today.
 fn day(ago: u64) -> chrono::NaiveDate {
     chrono::Utc::now().date_naive() - chrono::Days::new(ago)
 }
@@ -219,7 +219,7 @@ fn fleet_is_exact_and_a_stolen_server_reads_nothing() {
         host.finish(&site);
     }
     assert_exact(&server, &hosts);
-    // The database has noticed the death of a machine, so that no lock is left.
+    // Wait until the database notices that a machine is dead. Then no lock of this machine is left.
     let sessions = connections(&dark, "true");
     while server.query(&sessions).trim() != "0" {
         assert!(died.elapsed() < Duration::from_secs(100), "{} still has a session", dark.role);
@@ -251,7 +251,7 @@ fn run_of_a_test_that_does_not_exist_is_a_failure() {
     assert_eq!(message, "there is no test test_of_another_name");
 }
 
-/// Starts a database for a fleet; the second value are its flags.
+/// Starts a database for a fleet. Also returns the flags of the database server.
 fn fleet(site: &Site, count: usize) -> (Server, Vec<String>) {
     let roles: Vec<_> = (0..count).map(|n| format!("mx{n}")).collect();
     let mut server = Server::new(Kind::Postgresql);
@@ -275,7 +275,7 @@ fn fleet(site: &Site, count: usize) -> (Server, Vec<String>) {
     (server, flags)
 }
 
-/// Takes the power from a machine within a transaction, and returns the time.
+/// Cuts the power of a machine during a transaction, and returns the time.
 fn lose_power(site: &Site, server: &Server, host: &Host) -> Instant {
     let record = format!(
         r#"{{"v":1,"type":"auth","date":"{}T12:00:00Z","outcome":"failure","user":"{}"}}"#,

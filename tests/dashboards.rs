@@ -133,7 +133,7 @@ fn each_metric_of_the_prometheus_dashboard_is_one_that_mls_report_writes() {
     records += &RECORDS.lines().last().unwrap().replace("2026-06-01T12", "2026-06-04T12");
     records.push('\n');
     site.write("records", &records);
-    // Gauges of a day, and counters.
+    // The first command prints the gauges of a day, and the others the counters.
     let count = "mls-report --timezone UTC --since-last --format prometheus --output counters F";
     let output = site.shell(&format!(
         "mls-report --timezone UTC --date 2026-06-04 --format prometheus < records && \

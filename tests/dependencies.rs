@@ -64,7 +64,7 @@ fn no_tool_is_built_on_another_tool() {
     for (package, needed) in &*CRATES {
         let below: Vec<_> =
             tools.iter().filter(|name| **name != package && needed.contains(**name)).collect();
-        // A pseudonym must stand where the parser finds the original.
+        // mls-anonymize replaces the text that the parser finds, so it needs mls-parse.
         let allowed: &[&str] = if package == "mls-anonymize" { &["mls-parse"] } else { &[] };
         assert!(below.iter().all(|name| allowed.contains(&name.as_str())), "{package}: {below:?}");
     }

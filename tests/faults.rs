@@ -18,7 +18,7 @@ fn the_sink_fails_at_each_of_its_calls_in_turn() {
             let mut site = Site::new();
             site.log(20);
             site.extract();
-            // Rows after the commit, so that mls-csv also has to move them out.
+            // Add a row after the commit, so that mls-csv also has to move this row out of the CSV.
             site.append("F", "vm,2026-06-01 00:00,192.0.2.1,lost,null,N/A,N/A,N/A,N/A\n");
             for nth in 1..60 {
                 site.log(20);

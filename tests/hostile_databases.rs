@@ -118,7 +118,7 @@ fn slowly(stream: &mut TcpStream, bytes: &[u8]) -> std::io::Result<()> {
 
 #[test]
 fn slow_and_truncated_answers_are_temporary_failures() {
-    // Until the server has said that there is no TLS, and has got the startup message.
+    // Answers that there is no TLS, and then reads the startup message.
     let start = |stream: &mut TcpStream| -> std::io::Result<()> {
         read_some(stream)?;
         stream.write_all(b"N")?;
@@ -134,7 +134,7 @@ fn slow_and_truncated_answers_are_temporary_failures() {
         (slow, mysql(serve(|mut stream| slowly(&mut stream, &[0, 4, 0, 0, 10])))),
         (cut, mysql(serve(|mut stream| stream.write_all(&greeting()[..20])))),
     ];
-    // Each is tried again for some time.
+    // mls-sql retries each of them for some time.
     std::thread::scope(|scope| {
         for (why, url) in &attacks {
             scope.spawn(move || {

@@ -12,7 +12,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use mls_tests::hostile::{Attacked, MAX_RESIDENT, attacked, endless, serve};
 
-/// Fetches a country database, which is not to be installed.
+/// Fetches a country database that must not be installed.
 fn update(
     path: &str,
     play: impl Fn(TcpStream) -> std::io::Result<()> + Send + 'static,
@@ -98,8 +98,8 @@ fn endless_headers_slow_answers_and_injected_answers_are_temporary_failures() {
         stream.write_all(b"HTTP/1.1 200")?;
         stream.read(&mut [0]).map(drop)
     });
-    // Interim answers without a pause, and no last one. This download takes 20 seconds, so there is
-    // only one.
+    // The server sends interim answers without a pause, and no final answer. This download takes 20
+    // seconds, so only one database is fetched in this way.
     let hints = b"HTTP/1.1 103 Early Hints\r\n\r\n".repeat(2000);
     let endless_hints = serve(move |stream| {
         request(&stream)?;
@@ -112,7 +112,7 @@ fn endless_headers_slow_answers_and_injected_answers_are_temporary_failures() {
     let url = |port| format!("http://127.0.0.1:{port}/");
     let interim = update_from(&url(endless_hints), &url(refused));
     assert!(interim.said.contains(&format!("downloading {}: ", url(endless_hints))), "{interim:?}");
-    // Before any request, and of another protocol.
+    // The server sends bytes of another protocol before any request.
     let early = update("early", |stream| endless(stream, b"220 mail.example.com\r\n"));
     for attacked in [headers, long, silent, interim, early] {
         assert_eq!(attacked.code, Some(75), "{attacked:?}");
@@ -160,7 +160,8 @@ fn certificate_that_no_known_authority_has_signed_is_refused() {
     assert!(attacked.said.contains("certificate"), "{attacked:?}");
 }
 
-/// Looks one address up at a DNS server that says over UDP that its answer is cut, and does `play` over TCP.
+/// Looks one address up at a DNS server. The server sends the result of `answer` over UDP, and does
+/// `play` over TCP.
 fn enrich(
     answer: impl Fn(&[u8]) -> Vec<Vec<u8>> + Send + 'static,
     play: impl Fn(TcpStream) -> std::io::Result<()> + Send + 'static,

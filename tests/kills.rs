@@ -52,7 +52,8 @@ const STATELESS: [&str; 3] = [
     "maillogsentinel-failed@.service",
 ];
 
-/// The failures that were recorded before the first metrics, which begin at 0.
+/// The number of failures that are recorded before the first metrics. The metrics do not count
+/// them.
 const BEFORE_METRICS: usize = 3;
 
 /// The number of rounds for one service. Rotated files accumulate, and each run reads all of them.
@@ -157,8 +158,8 @@ impl History {
         command.process_group(0).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
-    /// Prunes as of a day on which the first row is too old, a later one each time, so that the CSV is
-    /// rotated.
+    /// Prunes with a clock at which the first row is too old, so that the CSV is rotated. The clock
+    /// is a day later each time.
     fn prune(&mut self) -> String {
         self.rotated += 1;
         let days = 10 + self.rotated;
@@ -210,7 +211,7 @@ impl History {
                 ));
             }
             7 => {
-                // To another disk, with a symbolic link.
+                // Move the data as if to another disk, and leave a symbolic link.
                 self.wait();
                 self.moved += 1;
                 self.service.succeed(&format!(
@@ -260,7 +261,7 @@ impl History {
     }
 }
 
-/// A server of IP databases with another version each time.
+/// Starts a server that sends another version of the IP databases each time.
 fn serve_databases() -> u16 {
     let version = std::sync::atomic::AtomicU32::new(1);
     hostile::serve(move |mut stream| {

@@ -80,7 +80,7 @@ fn a_log_that_was_rotated_after_the_originals_last_run_is_finished() {
 fn a_run_without_new_lines_keeps_the_originals_position() {
     let mut site = left_by_the_original(20);
     convert(&site);
-    // Killed after the CSV was accepted and before the first commit.
+    // The run is killed after the CSV was accepted and before the first commit.
     let output = site.shell(
         "mls-tail --framed --cursor-file S mail.log | head -1 | mls-csv --append F --cursor-file S",
     );
@@ -299,7 +299,7 @@ fn a_row_that_cannot_be_converted_stops_the_migration_and_its_day_is_named() {
     assert_eq!(site.read(csv), before);
     let shown = text(&site.shell("ls log").stdout);
     assert!(!shown.contains("maillogsentinel.csv.original"), "{shown}");
-    // Follow the message.
+    // Do what the message says.
     assert!(site.shell(&format!("sed -i /25:61/d {csv}")).status.success());
     migrate(&site);
     assert_eq!(csv_days(&site), DAYS);

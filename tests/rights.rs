@@ -178,7 +178,7 @@ fn no_command_waits_for_a_fifo_in_the_place_of_a_file() {
         service.succeed(&format!("rm -f data/{name}; mkfifo data/{name}"));
         for command in COMMANDS {
             let command = command.replace("CLOCK", &wrong_clock("+10d"));
-            // A tool that waits does so for ever, however fast the machine is.
+            // A tool that waits for a FIFO waits forever, so this time is enough on any machine.
             let shell = format!("timeout 60 {command} < /dev/null");
             let output = service.command(&shell).env("HOME", service.path()).output().unwrap();
             let said = text(&output.stdout) + &text(&output.stderr);

@@ -37,7 +37,7 @@ fn rows_a_second_at_the_beginning_and_at_the_end() {
         server.url()
     ));
     let mut pipeline = pipeline.spawn().unwrap();
-    // The time at which so many rows were committed.
+    // The time since the start, and the number of rows that were committed then.
     let mut commits = vec![(Duration::ZERO, 0)];
     while pipeline.try_wait().unwrap().is_none() {
         let rows = server.query("SELECT loaded_rows FROM maillogsentinel_events_cursor");
@@ -63,7 +63,8 @@ fn rows_a_second_at_the_beginning_and_at_the_end() {
     );
 }
 
-/// Rows a second between two numbers of rows, from the first commit after each.
+/// Rows a second from the first commit with at least `from` rows to the first with at least `to`
+/// rows.
 fn rate(commits: &[(Duration, u64)], from: u64, to: u64) -> f64 {
     let at = |rows: u64| commits.iter().find(|(_, n)| *n >= rows).unwrap();
     let (begin, end) = (at(from), at(to));
@@ -88,7 +89,8 @@ fn fill(server: &Server, schema: &str, rows: u64) {
     let _ = server.query("ANALYZE maillogsentinel_events");
 }
 
-/// Writes a log of the last months: addresses and names are those of botnets, many of each.
+/// Writes a log of the last months. It has many addresses and many names, as attacks by botnets
+/// have.
 fn write_log(site: &Site, lines: u64) {
     let mut random = Random::new(1);
     let file = std::fs::File::create(site.path().join("mail.log")).unwrap();

@@ -22,7 +22,7 @@ struct Case {
     args: &'static [&'static str],
     /// Its configuration; `PORT` is the server's port, `FILE` a file with the password.
     config: &'static str,
-    /// Its answers until the password arrives.
+    /// The answers of the server until the password arrives.
     server: fn(&mut TcpStream) -> std::io::Result<()>,
 }
 
@@ -89,7 +89,7 @@ fn stalled(play: fn(&mut TcpStream) -> std::io::Result<()>) -> (u16, Receiver<()
     let port = serve(move |mut stream| {
         play(&mut stream)?;
         let _ = sender.send(());
-        // Until the client closes the connection.
+        // Wait until the client closes the connection.
         while stream.read(&mut [0; 4096])? > 0 {}
         Ok(())
     });
@@ -118,14 +118,14 @@ impl Case {
     }
 }
 
-/// The tools require that nobody else may read it.
+/// Writes a file that nobody else may read, because the tools require this.
 fn write(path: &Path, content: &str) {
     let mut options = std::fs::File::options();
     let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path).unwrap();
     file.write_all(content.as_bytes()).unwrap();
 }
 
-/// Ends a process in the way that leaves a core file, if it may.
+/// Ends a process with SIGABRT. This leaves a core file if the process may have one.
 fn crash(child: Child) -> Output {
     let id = child.id().to_string();
     assert!(Command::new("kill").args(["-ABRT", &id]).status().unwrap().success());

@@ -42,7 +42,7 @@ fn a_failing_file_changes_nothing_and_a_changed_file_is_refused() {
         assert_eq!(count(), 4, "{kind:?}");
         std::fs::remove_file(site.path().join("sql/1.sql")).unwrap();
         site.succeed(&import);
-        // A transaction can roll back other statements too, except in MySQL.
+        // A rollback also undoes statements such as CREATE TABLE, except in MySQL.
         site.write("sql/6.sql", "CREATE TABLE beside (a INT);\nINSERT INTO beside VALUES (1);\n");
         if kind == Kind::Mariadb {
             let said = site.fail(65, &import);
@@ -117,7 +117,7 @@ fn session_settings_of_a_file_end_with_the_file() {
             "SET standard_conforming_strings = off;\n{path}\nCREATE TABLE public.t (a text);\n"
         ),
     );
-    // The last value is one of mls-sql, which the reset must not undo.
+    // The last value is a setting of mls-sql. The reset must not undo it.
     let insert = r"INSERT INTO t VALUES ('\'), (current_setting('tcp_keepalives_idle'));";
     site.write("sql/2.sql", insert);
     site.succeed(&format!("mls-sql import sql --url '{}'", server.url()));

@@ -42,7 +42,7 @@ fn a_row_that_a_trigger_or_an_index_refuses_is_a_bad_record() {
             r#"{{"v":1,"type":"auth","date":"2026-06-01T00:00:00Z","outcome":"failure","user":"{user}"}}"#
         ) + "\n"
     };
-    // Longer than a B-tree allows, and not compressible.
+    // This name is longer than a B-tree allows, and it cannot be compressed.
     let mut random = Random::new(20_261_127);
     let long: String =
         (0..6000).map(|_| char::from(b'a' + u8::try_from(random.below(26)).unwrap())).collect();
@@ -76,7 +76,7 @@ fn a_row_that_a_trigger_or_an_index_refuses_is_a_bad_record() {
                 format!("a\n{long}\nb\n"),
             ),
         };
-        // The client of MariaDB would end it at the first semicolon.
+        // The client of MariaDB would end the statement at the first semicolon.
         let sql = if kind == Kind::Mariadb { format!("delimiter //\n{sql}//") } else { sql };
         let _ = server.query(&sql);
         let said = site.succeed(&format!("{{ {load}; }} 2>&1"));
@@ -189,7 +189,8 @@ fn rows_above_max_allowed_packet_are_sent_one_by_one_and_a_single_longer_row_is_
     site.write("records", &too_long);
     site.fail(65, &format!("mls-sql load --strict --url '{url}' < records"));
     assert_eq!(server.query("SELECT sequence FROM maillogsentinel_events_cursor").trim(), "2");
-    // An import omits no statement of a file. The first has the largest allowed length.
+    // An import omits no statement of a file. The statement in the first file has the largest
+    // allowed length.
     std::fs::create_dir(site.path().join("sql")).unwrap();
     let head = "INSERT INTO maillogsentinel_events (event_time, username) VALUES (now(), '";
     for (name, length) in [("sql/1.sql", (1 << 20) - 2), ("sql/2.sql", (1 << 20) - 1)] {

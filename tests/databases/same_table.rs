@@ -53,7 +53,7 @@ pub(crate) fn events(count: u64) -> String {
         )
         .unwrap();
     }
-    // Longer than any index allows, and not compressible.
+    // This name is longer than any index allows, and it cannot be compressed.
     let endless: String =
         (0..9000_u32).map(|n| char::from_u32(0x4e00 + n * 7919 % 20_000).unwrap()).collect();
     writeln!(

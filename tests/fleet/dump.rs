@@ -14,7 +14,7 @@ fn dump_gives_back_what_load_has_stored() {
     let failure = &mut expected[0];
     failure["attempts"] = 1.into();
     failure["date"] = "2026-06-01T08:00:00.250+00:00".into();
-    // The built-in table has no column for it.
+    // The built-in table has no column for the process ID.
     failure["pid"] = Value::Null;
     expected[1]["date"] = "2026-06-01T08:00:01+00:00".into();
     for kind in Kind::ALL {

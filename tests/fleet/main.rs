@@ -70,7 +70,7 @@ fn one_digest_over_twenty_servers_equals_counts_made_in_sql() {
     let digest: Value = serde_json::from_str(&digest).unwrap();
     let day = "outcome = 'failure' AND event_time >= '2026-06-07T00:00:00Z' \
                AND event_time < '2026-06-08T00:00:00Z'";
-    // Rows of the list, in its order, as the client of the database writes them.
+    // Formats the rows of a list in the digest as the client of the database writes them.
     let rows = |list: &str, columns: &[&str]| -> String {
         let cell = |row: &Value, column: &&str| match &row[column] {
             Value::String(text) => text.clone(),
@@ -132,7 +132,7 @@ fn one_digest_over_twenty_servers_equals_counts_made_in_sql() {
     for ip in many.lines() {
         assert!(section.contains(ip), "{ip}: {section}");
     }
-    // One of the servers.
+    // The digest of one server.
     let one = site.succeed(&format!("{dump} | {report} --server mx05 --format json"));
     let one: Value = serde_json::from_str(&one).unwrap();
     let attempts =

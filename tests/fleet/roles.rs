@@ -40,8 +40,8 @@ fn stolen_server_of_a_fleet_can_neither_read_nor_change_nor_forge() {
     assert!(messages.contains("mls-sql schema --fleet prints the grants"), "{messages}");
     let as_mx1 = |sql: &str| server.client("mls").args([sql, "-U", "mx1"]).output().unwrap();
     assert_powerless(as_mx1, "mx1", "mx2");
-    // The function that creates partitions runs with the rights of the owner. It must not run what
-    // a role has made, whose views and functions hide those of the catalog.
+    // The function that creates partitions runs with the rights of the owner. A role can make views
+    // and functions that hide those of the catalog. The function must not run them.
     let output = as_mx1(
         "CREATE FUNCTION pg_temp.evil() RETURNS oid LANGUAGE plpgsql AS $$ BEGIN \
            EXECUTE 'GRANT ALL ON maillogsentinel_events TO mx1'; RETURN 1; END $$; \
@@ -58,7 +58,8 @@ fn stolen_server_of_a_fleet_can_neither_read_nor_change_nor_forge() {
     assert!(!as_mx1("SELECT * FROM maillogsentinel_events").status.success());
     let sequences = "SELECT source, sequence FROM maillogsentinel_events_cursor ORDER BY source";
     assert_eq!(server.query(sequences), "mx1\t2\nmx2\t2\n");
-    // A source of its own does not disturb the source of the same name of another server.
+    // A role can use a source name of another server. This does not change the source of that
+    // server.
     let mut thief = Site::new();
     thief.log(3);
     thief.succeed(&pipeline(&url("mx1"), "mx2", "mail.log", ""));
@@ -67,7 +68,7 @@ fn stolen_server_of_a_fleet_can_neither_read_nor_change_nor_forge() {
     let by_rows =
         "SELECT loaded_by, source, loaded_rows FROM maillogsentinel_events_cursor ORDER BY 1, 2";
     assert_eq!(server.query(by_rows), "mx1\tmx1\t25\nmx1\tmx2\t3\nmx2\tmx2\t25\n");
-    // It can rename no source. The owner renames the source of the role that is meant.
+    // A role can rename no source. The owner must say whose source is renamed.
     let rename = |role: &str, flags: &str| {
         format!("mls-sql rename-source mx2 new --url '{}' {flags}", url(role))
     };
@@ -83,7 +84,7 @@ fn stolen_server_of_a_fleet_can_neither_read_nor_change_nor_forge() {
     let expected = "mx1\tmx1\t25\nmx1\tmx2\t3\nmx1\tnew\t3\nmx2\tnew\t25\n";
     assert_eq!(server.query(&all), expected);
     assert_eq!(server.query(by_rows), expected);
-    // The rows of other machines stay unknown to it.
+    // The role cannot see the rows of other machines.
     let output = as_mx1("SELECT * FROM maillogsentinel_events_of_machine('0123456789abcdef')");
     assert_eq!((output.status.success(), text(&output.stdout)), (true, String::new()));
 }
@@ -182,7 +183,8 @@ fn server_shows_a_certificate_and_gets_the_role_of_its_name() {
     site.succeed(&pipeline(&url("mx1"), "mx1", "mail.log", ""));
     let rows = "SELECT loaded_by, count(*) FROM maillogsentinel_events GROUP BY 1";
     assert_eq!(server.query(rows), "mx1\t20\n");
-    // The certificate of another server, and none at all.
+    // The database refuses the certificate of another server, and a connection without a
+    // certificate.
     let load = |url: &str| format!("mls-parse < mail.log | mls-sql load --url '{url}'");
     let messages = site.fail(77, &load(&url("mx2")));
     let refused = |role: &str| format!("certificate authentication failed for user \"{role}\"");
@@ -192,7 +194,7 @@ fn server_shows_a_certificate_and_gets_the_role_of_its_name() {
     let messages = site.fail(77, &load(&without));
     assert!(messages.contains("certificate"), "{messages}");
     assert_eq!(server.query(rows), "mx1\t20\n");
-    // The same from the configuration.
+    // The configuration can name the same certificate.
     let conf = format!(
         "[database]\ndb_type = postgresql\nmode = load\nsource = mx1\ndb_host = localhost\ndb_port = {}\ndb_name = mls\n\
          db_user = mx1\nssl_root = ca.pem\nssl_cert = mx1.pem\nssl_key = mx1.key\n",
@@ -201,7 +203,7 @@ fn server_shows_a_certificate_and_gets_the_role_of_its_name() {
     site.write("conf", &conf);
     let status = "mls-sql status --config conf";
     assert!(site.succeed(status).contains("source: mx1\nrows: 20\n"));
-    // An authority that has not signed the certificate of the server.
+    // This authority did not sign the certificate of the database server.
     site.write("wrong", &conf.replace("= ca.pem", "= mx2.pem"));
     let messages = site.fail(69, "mls-sql status --config wrong");
     assert!(messages.contains("certificate"), "{messages}");
@@ -213,7 +215,7 @@ fn server_shows_a_certificate_and_gets_the_role_of_its_name() {
     assert!(messages.contains("everybody may read ssl_key mx1.key (mode 0644)"), "{messages}");
 }
 
-/// Waits until something is so. A fault of the test ends here, not in an endless wait.
+/// Waits until the condition holds. Fails after a minute.
 fn wait_for(is_so: impl Fn() -> bool) {
     let pause = || std::thread::sleep(std::time::Duration::from_millis(50));
     let is_so = |_| is_so() || (pause(), false).1;

@@ -5,7 +5,7 @@ use mls_tests::servers::{Kind, Server};
 
 /// The pipeline that loads `log` as `source`.
 pub(crate) fn pipeline(url: &str, source: &str, log: &str, flags: &str) -> String {
-    // Only the command that writes rows can write some twice.
+    // `mls-sql cursor` writes no rows, so it does not get the flag `--allow-duplicates`.
     let cursor_flags = flags.replace("--allow-duplicates", "");
     format!(
         "mls-tail --framed --cursor-file <(mls-sql cursor {cursor_flags} --url '{url}' --source {source}) {log} | \
@@ -31,7 +31,8 @@ fn renamed_host_is_refused_until_its_source_is_renamed() {
         assert_eq!(count(), "new\t25\n", "{kind:?}");
         let messages = site.fail(65, &format!("mls-sql rename-source old other --url '{url}'"));
         assert!(messages.contains("there is no source old"), "{messages}");
-        // Another log of this machine is another source; so is the same one, if somebody says so.
+        // Another log of this machine is another source. The same log can be another source only
+        // with `--allow-duplicates`.
         site.write("other.log", &format!("another first line\n{}", site.read("mail.log")));
         site.succeed(&pipeline(&url, "other", "other.log", ""));
         site.succeed(&pipeline(&url, "twice", "mail.log", "--allow-duplicates"));
@@ -46,7 +47,7 @@ fn source_that_disappears_while_it_is_renamed_is_missing() {
     let url = server.url();
     site.log(3);
     site.succeed(&pipeline(&url, "old", "mail.log", ""));
-    // No cursor is updated, as if another run had renamed it just now.
+    // The trigger prevents the update of the cursor, as if another run had just renamed the source.
     let _ = server.query(
         "CREATE TRIGGER late BEFORE UPDATE ON maillogsentinel_events_cursor \
          BEGIN SELECT RAISE(IGNORE); END",
@@ -117,10 +118,10 @@ fn files_are_not_imported_into_a_table_that_this_machine_has_loaded() {
         assert_eq!(count(), 3, "{kind:?}");
         site.succeed(&format!("{import} --allow-duplicates"));
         assert_eq!(count(), 6, "{kind:?}");
-        // Nothing is new, so nothing can come twice.
+        // No file is new, so no row can be imported twice.
         site.succeed(&import);
-        // The files of another machine hold other attempts. A file of this machine does not stop
-        // them, whether its name is the first or the last.
+        // Files of another machine hold other attempts. A file of this machine does not stop their
+        // import, whether its name is the first or the last.
         let another = "20260601_000000_mx9-00000000_000001_maillogsentinel_export.sql";
         site.succeed(&format!("cp sql/* {another}; cp {another} sql/0.sql"));
         site.succeed(&format!("cp {another} sql/; cp {another} sql/z.sql"));

@@ -51,7 +51,7 @@ fn migrate_adds_columns_to_tables_of_an_older_version_once() {
             "{kind:?}"
         );
         if kind != Kind::Sqlite {
-            // The rows that were there have no loader, the new ones have.
+            // The old rows have no loader. The new rows have one.
             let loaders = "SELECT count(loaded_by) FROM maillogsentinel_events";
             assert_eq!(server.query(loaders).trim(), "3", "{kind:?}");
         }
@@ -88,7 +88,7 @@ fn partitions_are_made_by_load_and_dropped_by_prune() {
         format!("{{\"v\":1,\"type\":\"auth\",\"date\":\"{date}\",\"outcome\":\"failure\"}}\n")
     };
     let dates = ["2024-12-31T23:30:00-01:00", "2025-01-31T23:59:59Z", "2025-02-01T00:00:00Z"];
-    // The clock of a machine that has just booted is no reason to stop.
+    // The clock of a machine that has just booted can be wrong. This must not stop the load.
     let wrong = ["1970-01-01T00:00:09Z", "9999-01-01T00:00:00Z"];
     site.write("records", &(wrong.map(event).concat() + &dates.map(event).concat()));
     let load = format!("mls-sql load --strict --url '{}' < records", server.url());
@@ -115,7 +115,7 @@ fn partitions_are_made_by_load_and_dropped_by_prune() {
     prune("2025-01-31");
     assert_eq!(server.count("maillogsentinel_events"), 3);
     assert!(has_this_month());
-    // The catalog says what a partition holds, not its name.
+    // The catalog says what a partition holds. The name of the partition does not matter.
     let _ = server.query(
         "ALTER TABLE maillogsentinel_events_2025_02 RENAME TO maillogsentinel_events_1999_01; \
          ALTER TABLE maillogsentinel_events_2025_01 RENAME TO \"it's \"\"old\"\"\"",

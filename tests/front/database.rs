@@ -23,7 +23,7 @@ fn rows_go_through_sql_files_into_a_database_once_and_starting_over_names_those_
         front.succeeds(&["--sql-import"]);
     }
     assert_eq!((count(&front), front.site.files("sql").len()), ("5".into(), 1));
-    // A file that was never imported is not removed before it is.
+    // A file is not removed before it is imported.
     front.site.log(4);
     front.succeeds(&[]);
     assert!(front.succeeds(&["--status"]).contains("not exported yet: 4"));

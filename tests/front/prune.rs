@@ -13,7 +13,7 @@ use crate::site::{Front, LOGIN};
 #[test]
 fn pruning_rotates_a_csv_with_old_rows_and_removes_it_when_all_of_them_are_old() {
     let mut front = Front::new("conf", "[retention]\ncsv_days = 10");
-    // The rows are of June 2026; the log is read as it is.
+    // The rows are from June 2026, because the dates in the log are not changed.
     front.site.log(3);
     front.succeeds(&[]);
     let said = front.succeeds(&["--prune"]);
@@ -28,7 +28,8 @@ fn pruning_rotates_a_csv_with_old_rows_and_removes_it_when_all_of_them_are_old()
         );
     };
     age(9);
-    // It has old rows too, and today's name exists: nothing is overwritten.
+    // The CSV has old rows again, but a rotated file with the name of today exists. It is not
+    // overwritten.
     assert_eq!(front.run(&["--prune"]).status.code(), Some(75));
     front.site.write("F", "");
     front.succeeds(&["--prune"]);
@@ -92,7 +93,7 @@ fn pruning_a_followed_log_respects_the_days_and_keeps_each_row_once() {
     front.site.log(3);
     let mut pipeline = Following::new(&front);
     until_rows(&front, 3);
-    // All rows are old, and they come all the time.
+    // All rows are old, and new ones arrive all the time.
     let prune = |front: &mut Front| {
         let lines: Vec<_> = (0..200).map(|_| front.site.failures(1)).collect();
         let said = std::thread::scope(|scope| {
@@ -104,7 +105,7 @@ fn pruning_a_followed_log_respects_the_days_and_keeps_each_row_once() {
             });
             front.succeeds(&["--prune"])
         });
-        // At the latest now, the pipeline notices that its CSV is gone.
+        // If the pipeline has not yet noticed that its CSV is gone, it notices now.
         front.site.log(1);
         said
     };

@@ -81,7 +81,8 @@ fn a_number_that_is_needed_and_not_known_is_a_problem() {
     assert!(said.contains("rows that are not exported yet: unknown\n"), "{said}");
 }
 
-/// The state of the service can be links that its user made. As root, the tools would follow them.
+/// The user of the service can replace its state files by links. As root, the tools would follow
+/// them.
 #[test]
 fn root_is_refused_if_the_service_has_another_user() {
     if !is_root() {

@@ -43,7 +43,7 @@ fn log_at(site: &Site, file: &str, boot: &str, entries: &[(u64, u64, &[u8])]) {
     log_of(site, file, boot, postfix, entries);
 }
 
-/// Like [`log_at`], with fields that name the sender.
+/// Adds entries as [`log_at`] does. `sender` is the text of the fields that name the sender.
 fn log_of(site: &Site, file: &str, boot: &str, sender: &str, entries: &[(u64, u64, &[u8])]) {
     let mut export = Vec::new();
     for (at, uptime, message) in entries {
@@ -257,7 +257,7 @@ fn a_clock_set_back_repeats_no_entries() {
     let all = failures(0, 6);
     let mut lines = all.iter().zip(0..);
     let mut n = 0;
-    // The same boot. Another file has the later times.
+    // All entries are of the same boot. The times of the two files overlap.
     for (file, times) in [
         ("a.journal", &[100, 200][..]),
         ("b.journal", &[150, 160]),
@@ -350,7 +350,7 @@ fn sigterm_ends_the_run_while_the_journal_is_quiet() {
 fn the_journal_continues_after_the_last_second_that_the_legacy_version_read() {
     let Some(site) = new_site() else { return };
     log(&site, "a.journal", 0, &slices(&failures(0, 3)));
-    // One microsecond apart, one second later.
+    // These entries are one second later, and one microsecond apart.
     log(&site, "a.journal", 1_000_000, &slices(&failures(3, 2)));
     site.write("S", "1780272000");
     for _ in 0..2 {
@@ -375,14 +375,14 @@ fn directory_of_several_machines_is_refused_and_a_directory_for_each_is_read() {
     log_of(&site, "remote-a.journal", BOOT, &sender('a'), &[entry(1)]);
     let first = site.shell(&pipeline());
     assert_eq!((first.status.code(), users(&site)), (Some(0), vec!["u1".to_owned()]));
-    // An entry of a second machine that is older, and arrives late.
+    // An older entry of a second machine arrives late.
     log_of(&site, "remote-b.journal", &"b".repeat(32), &sender('b'), &[entry(0)]);
     let output = site.shell(&pipeline().replace(" | ", " 2>messages | "));
     assert_eq!(output.status.code(), Some(75), "{}", text(&output.stderr));
     let messages = site.read("messages");
     assert!(messages.contains("give each machine its own directory"), "{messages}");
     assert_eq!(users(&site), ["u1"]);
-    // One directory for each machine.
+    // Give each machine its own directory.
     let moved = site
         .shell("mkdir journal/b && mv journal/remote-b.journal journal/b/ && mv journal journals");
     assert!(moved.status.success());

@@ -6,8 +6,8 @@ use mls_tests::{Site, text};
 
 use crate::{BOOT, failures, log_at, new_site, numbers, users};
 
-/// The same failures in the log and in the journal, a second apart, so that the file has them a
-/// little later than the journal.
+/// Writes the same failures to the log and to the journal, half a second apart. In the log, each
+/// has a time that is a little later than in the journal.
 fn log_in_both(site: &Site, from: u64, n: u64) {
     let messages = failures(from, n);
     for (user, message) in (from..).zip(&messages) {

@@ -23,7 +23,7 @@ fn every_attempt_is_in_exactly_one_digest() {
     let mut site = Site::new(&json!({}), &[]);
     site.append(&(row("2026-06-01 10:00", "a") + &row("2026-06-01 10:00", "b")));
     assert_eq!(site.digest(&SINCE_LAST).code, 0);
-    // A late attempt, one in the minute of the digest, and one that the sink is still writing.
+    // A late attempt, and an attempt that the sink is still writing.
     site.append(&row("2026-05-01 10:00", "late"));
     site.append("mail,2026-06-01 10:0");
     assert_eq!(site.digest(&SINCE_LAST).code, 0);
@@ -42,7 +42,7 @@ fn every_attempt_is_in_exactly_one_digest() {
     let messages = site.messages();
     assert_eq!(messages.iter().map(|(message, _)| total(message)).collect::<Vec<_>>(), ["1", "1"]);
     assert!(text(&messages[0].0).contains("whole") && text(&messages[1].0).contains("meanwhile"));
-    // New is what no earlier digest had.
+    // A name is new if no earlier digest had it.
     assert!(text(&messages[1].0).contains("before):\n   1. meanwhile"), "{}", text(&messages[1].0));
 
     // Without new attempts, the digest is empty.
@@ -162,7 +162,7 @@ fn rows_of_a_csv_that_existed_only_between_two_digests_are_in_the_second() {
     assert_eq!((run.code, run.err.as_str()), (0, ""));
     let users = ["first", "second", "third", "fourth", "fifth"];
     assert_eq!(named(&site, &users), ["first", "second third fourth fifth"]);
-    // With a file that was compressed in between.
+    // One of the rotated files was compressed in between.
     site.append(&row("2026-06-01 10:00", "sixth"));
     rotate(&site, &[".3", ".2", ".1", ""]);
     site.append(&row("2026-06-01 10:00", "seventh"));
@@ -397,8 +397,8 @@ fn a_digest_whose_content_is_refused_is_given_up_when_a_later_one_is_accepted() 
         "{}",
         run.err
     );
-    // The server refuses, refuses, accepts, refuses; it keeps all of them. Another try makes no
-    // digest.
+    // The server refused two messages, accepted one, and refused one. It keeps all of them. A retry
+    // makes no new digest.
     let users = ["GTUBE", "second", "third"];
     assert_eq!(named(&site, &users), ["GTUBE", "GTUBE", "second", "GTUBE"]);
     let run = site.digest(&SINCE_LAST);

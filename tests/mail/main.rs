@@ -188,7 +188,7 @@ fn after_repeated_deferrals_a_later_run_sends_the_rest() {
     assert_eq!(envelope["to"], json!(["slow@example.com"]));
 }
 
-/// Nothing arrives, and another run may succeed.
+/// Expects that no mail arrives, and that another run may succeed.
 fn fails_for_now(site: &Site) {
     site.append(&row("2026-06-01 10:00", "a"));
     let run = site.digest(&ONE_DAY);

@@ -61,7 +61,7 @@ fn server_that_asks_for_the_login_again_gets_it_and_nothing_is_sent_before_it_ag
             secret.display()
         ));
         let run = site.run("mls-mail --config mls.conf --smtp-timeout 1 --test", &[]);
-        // The server closes the connection then.
+        // The server closes the connection after the last reply.
         assert_eq!(run.code, 75, "{}", run.err);
         let commands = server.join().unwrap();
         assert_eq!(commands[1..3], [format!("AUTH PLAIN {login}"), login.to_owned()]);
@@ -117,7 +117,7 @@ fn message_that_is_too_large_for_the_server_is_refused_with_both_sizes() {
     let (length, limit) = sizes.split_once(" bytes, and the mail server takes at most ").unwrap();
     assert!(length.replace(',', "").parse::<u64>().unwrap() > 1000, "{}", run.err);
     assert!(limit.starts_with("100"), "{}", run.err);
-    // Without the attachment it is too large, too.
+    // The digest is too large even without the attachment.
     assert!(!run.err.contains("left out"), "{}", run.err);
     assert_eq!(site.messages().len(), 0);
 }

@@ -149,7 +149,7 @@ impl Site {
             .collect()
     }
 
-    /// A certificate authority that only this test knows, and a certificate of it for localhost.
+    /// Makes a certificate authority that only this test knows, and its certificate for localhost.
     pub(crate) fn make_certificates(&self) {
         let run = |args: &[&str]| {
             let output =

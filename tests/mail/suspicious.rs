@@ -102,14 +102,14 @@ fn a_login_that_is_recorded_late_is_reported_but_not_if_it_is_older_than_the_fir
     let site = site();
     guess(&site, "203.0.113.1", "old", 3 * 1440);
     assert_eq!(site.alerts().out, "");
-    // What is recorded now is older than the first run.
+    // The login of `late` is older than the first run, but it is recorded after that run.
     guess(&site, "203.0.113.2", "late", 20 * 60);
     guess(&site, "203.0.113.3", "new", 1);
     let users = |out: &str| -> Vec<String> {
         records(out).iter().map(|record| record["user"].as_str().unwrap().to_owned()).collect()
     };
     assert_eq!(users(&site.alerts().out), ["late", "new"]);
-    // A failure that arrives later makes a login suspicious that nobody suspected.
+    // Failures that arrive later make an earlier login suspicious.
     let login = format!("mail,{},203.0.113.4,carl,null,OK,VN,64512,Example\n", ago(2));
     append(&site, "logins.csv", &login);
     assert_eq!(site.alerts().out, "");
@@ -159,7 +159,7 @@ fn suspicious_logins_come_first_in_a_mail_and_do_not_wait_for_alerts_about_failu
     assert!(body.starts_with("30 accounts to check now\n\n  u0\n"), "{body}");
     assert!(body.find("  u29\n") < body.find("1 failed login on "), "{body}");
     assert!(body.contains("1 failed login on 203.0.113.0-0 (1/10m)"), "{body}");
-    // The next ones wait for the period to end.
+    // The next alerts wait until the period ends.
     guess(&site, "203.0.113.200", "u200", 5);
     run(&once_in_ten_minutes);
     assert_eq!(site.messages().len(), 2);
@@ -277,7 +277,7 @@ fn in_follow_mode_a_login_is_reported_as_soon_as_the_log_has_it() {
     let elapsed = begun.elapsed();
     println!("reported after {elapsed:?}");
     assert!(line.contains("\"kind\":\"guessed\",\"key\":\"dora\""), "{line}");
-    // Two seconds on a machine that is not busy.
+    // This takes two seconds on a machine that is not busy.
     assert!(elapsed < Duration::from_secs(20), "{elapsed:?}");
     for mut stage in stages {
         stage.kill().unwrap();

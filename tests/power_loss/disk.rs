@@ -171,7 +171,7 @@ impl Recorder {
 
 /// The disk after a power failure.
 pub(crate) struct State {
-    /// The operations that came before it.
+    /// The number of operations before the power failure.
     pub(crate) moment: usize,
     pub(crate) content: Content,
     pub(crate) size: u64,
@@ -258,7 +258,7 @@ fn below(random: &mut Random, limit: usize) -> usize {
     usize::try_from(random.below(limit as u64)).unwrap()
 }
 
-/// The file system with one file.
+/// A file system that contains one file.
 struct Disk {
     size: u64,
     live: Arc<Mutex<Live>>,
@@ -266,7 +266,7 @@ struct Disk {
 
 const FILE: INodeNo = INodeNo(2);
 
-/// Nothing here changes on its own.
+/// How long the kernel may cache attributes. They do not change by themselves.
 const FOREVER: Duration = Duration::from_hours(1);
 
 impl Disk {

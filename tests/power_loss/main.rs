@@ -47,7 +47,7 @@ enum Work {
     Unit(&'static str),
     /// A shell command.
     Shell(&'static str),
-    /// The CSV is rotated by the tool, to the next name.
+    /// The tool rotates the CSV to the next name.
     Rotate,
 }
 
@@ -119,7 +119,7 @@ impl Work {
     }
 }
 
-/// Runs a script, and kills it with all its stages after a moment if `patience` says so.
+/// Runs a script. If `patience` is given, kills the script with all its stages after this time.
 fn run_or_kill(service: &Service, script: &str, patience: Option<Duration>) {
     let mut shell = service.command(script).process_group(0).stderr(Stdio::null()).spawn().unwrap();
     if let Some(patience) = patience {

@@ -26,7 +26,7 @@ fn failure_in_parts(user: &str, reason: usize) -> Vec<Vec<u8>> {
     parts.iter().enumerate().map(text).collect()
 }
 
-/// The same as Docker logs it.
+/// A failure in parts, as Docker logs it.
 fn failure_in_objects(user: &str, reason: usize) -> Vec<Vec<u8>> {
     let reason = "x".repeat(reason);
     let line = format!(
@@ -232,7 +232,7 @@ fn a_count_of_repetitions_belongs_to_a_failure_of_an_earlier_run_or_file() {
             &format!("2026-06-01T00:01:00+00:00 vm last message repeated {times} times\n"),
         );
     };
-    // Its second line is of another message.
+    // Use only the first line. The second line is another message.
     let failure = |site: &mut Site| site.failures(1).lines().next().unwrap().to_owned() + "\n";
     let rows = |site: &Site| {
         let rows = site.read("F");

@@ -114,11 +114,11 @@ fn wrong_answers_are_asked_again_with_a_reason() {
 
     let metrics = fs::metadata(system.path("var/cache/maillogsentinel")).unwrap();
     assert_eq!((metrics.uid(), metrics.mode() & 0o777), (1000, 0o755), "everybody reads metrics");
-    // The root of this test is a temporary directory too.
+    // The root of this system is in `/tmp` too, so replace its path.
     let said = said.replace(&system.0.path().display().to_string(), "ROOT");
     assert!(!said.contains("/tmp/"), "a message names a temporary file: {said}");
 
-    // Again: the last answers are the defaults, and nothing changes.
+    // In a second run, the last answers are the defaults, and nothing changes.
     let before = (conf, system.read("etc/passwd"));
     let keys = [
         "Mail log",

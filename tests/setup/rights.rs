@@ -60,7 +60,7 @@ fn each_directory_of_the_service_is_made_wherever_it_is() {
 fn a_password_in_the_configuration_is_read_by_nobody_else() {
     let Some(system) = System::new() else { return };
     let output = system.automated("[database]\ndb_password = hush\n");
-    // The answers themselves are too open here.
+    // Setup accepts that everybody may read this file with the answers.
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     assert!(
         !text(&output.stdout).contains("hush") && !text(&output.stderr).contains("hush"),
@@ -127,7 +127,7 @@ fn a_new_user_gets_new_directories_inside_those_of_the_old_user() {
     assert_eq!(owner("var/log/maillogsentinel/sql"), 1000);
 }
 
-/// As in Ubuntu, where the group syslog may write to `/var/log`.
+/// In Ubuntu, the group syslog may write to `/var/log`.
 #[test]
 fn a_group_that_may_write_next_to_the_log_cannot_redirect_root() {
     let Some(system) = System::new() else { return };
@@ -156,7 +156,7 @@ fn a_group_that_may_write_next_to_the_log_cannot_redirect_root() {
         made.gid()
     )));
     assert_eq!(made.mode() & 0o777, 0o750);
-    // Nothing else is left there, and a log that is root's is written to.
+    // No other file is left there. Setup appends to a log that belongs to root.
     assert_eq!(fs::read_dir(&directory).unwrap().count(), 4);
     fs::remove_file(directory.join("maillogsentinel_setup.log")).unwrap();
     for n in 1..=2 {

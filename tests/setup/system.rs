@@ -41,7 +41,7 @@ pub(crate) const DEFAULTS: [(&str, &str); 11] = [
 ];
 
 impl System {
-    /// `None` if setup cannot be run on it.
+    /// `None` if this machine cannot run setup on such a system.
     pub(crate) fn new() -> Option<Self> {
         if !is_root() || !has("systemctl") || !has("useradd") {
             skip("only root can set a system up, with systemd and the shadow suite");

@@ -24,7 +24,8 @@ fn a_csv_changed_while_rows_are_appended_is_not_touched_again() {
         let mut sink = sink.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut input = sink.stdin.take().unwrap();
         input.write_all(&rows).unwrap();
-        // The sink has its rows and waits for the end of its input. The file changes before that.
+        // The sink has its rows and waits for the end of its input. The file changes before this
+        // end.
         let status = format!("/proc/{}/status", sink.id());
         while rustix::io::ioctl_fionread(&input).unwrap() > 0
             || !fs::read_to_string(&status).unwrap().contains("State:\tS")

@@ -44,7 +44,8 @@ fn another_reader_sees_the_rows_of_a_rotated_csv_if_the_new_one_has_only_a_heade
     assert_eq!(site.read("F").lines().count(), 1);
     let rows = "mls-tail --framed --committed-by S F | mls-csv --decode | grep -c auth";
     assert_eq!(text(&site.shell(rows).stdout).trim(), "3");
-    // The same after a second rotation, when the older file is forgotten.
+    // The result is the same after a second rotation, when the cursor file no longer lists the
+    // older file.
     assert!(site.shell("mv F F-20260602; jq '.rotated = []' S > T && mv T S").status.success());
     site.extract();
     assert_eq!(text(&site.shell(rows).stdout).trim(), "3");

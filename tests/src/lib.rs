@@ -41,8 +41,8 @@ pub fn tools() -> PathBuf {
 
 /// The prefix of a shell command that changes its clock, for example by `+10d`. It needs the
 /// package of faketime(1), but uses only its library. The program would stay between the shell and
-/// the command, and be killed instead of the command. It also refuses to start if a killed process
-/// with the same number left a semaphore.
+/// the command, and a kill would end only the program. The program also refuses to start if a
+/// killed process with the same number left a semaphore.
 #[must_use]
 pub fn wrong_clock(change: &str) -> String {
     format!("env LD_PRELOAD=$(echo /usr/lib/*/faketime/libfaketime.so.1) FAKETIME={change}")
@@ -72,7 +72,7 @@ impl Site {
         Self::within(&std::env::temp_dir())
     }
 
-    /// Makes the same on a file system of the caller.
+    /// An empty log in a new directory below `parent`.
     #[must_use]
     pub fn within(parent: &Path) -> Self {
         let dir = TempDir::new_in(parent).unwrap();
@@ -167,7 +167,7 @@ impl Site {
         messages
     }
 
-    /// The same, not started yet.
+    /// Returns this shell command without starting it.
     #[must_use]
     pub fn command(&self, command: &str) -> Command {
         let path = format!("{}:{}", tools().display(), std::env::var("PATH").unwrap());
@@ -213,7 +213,7 @@ impl Site {
         self.assert_exact_users(rows.map(|row| row.split(',').nth(3).unwrap_or(row)));
     }
 
-    /// The same for the CSV together with all its rotated files.
+    /// Expects the CSV and its rotated files together to have every failure exactly once.
     pub fn assert_all_csv_exact(&self) {
         let mut rows = String::new();
         for name in self.files("F").iter().filter(|name| !name.contains("recovered")) {
@@ -233,7 +233,7 @@ impl Site {
         self.assert_exact_users(rows.map(|row| row.split(',').nth(3).unwrap_or(row)));
     }
 
-    /// The same for user names of rows from any place.
+    /// Expects these user names to be those of all failures, each exactly once.
     pub fn assert_exact_users<'a>(&self, users: impl Iterator<Item = &'a str>) {
         let users: Vec<_> = users.map(str::to_owned).collect();
         assert_each_once("u", &users, usize::try_from(self.written).unwrap());

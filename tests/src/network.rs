@@ -9,9 +9,9 @@ use crate::text;
 /// The address of the server.
 pub const SERVER: &str = "10.77.0.1";
 
-/// Runs a test again in namespaces that end with it, so that it leaves the network of this machine
-/// alone. `test` is its name. Returns `true` inside them, where the test goes on, and `false` outside,
-/// after the test has passed inside.
+/// Runs the test named `test` again in network namespaces, so that it does not change the network
+/// of this machine. The namespaces end with the test. Returns `true` inside them: the test
+/// continues. Returns `false` outside, after the test has passed inside.
 #[must_use]
 pub fn is_inside(test: &str) -> bool {
     const INSIDE: &str = "MLS_INSIDE";
@@ -51,7 +51,7 @@ pub fn plug(name: &str) {
     ip(&format!("link set {name} up"));
 }
 
-/// Takes the power from a machine: its processes die, and no packet says so.
+/// Cuts the power of a machine: its processes die, and it sends no packet about this.
 pub fn power_off(name: &str) {
     ip(&format!("link del {name}"));
     run("sh", &["-c", &format!("ip netns pids {name} | xargs -r kill -KILL")]);

@@ -28,7 +28,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 3] = [Self::Sqlite, Self::Postgresql, Self::Mariadb];
 
     /// As `--dialect` names it.
@@ -43,7 +43,7 @@ impl Kind {
 }
 
 impl Server {
-    /// Starts a new one.
+    /// Starts a new server.
     #[must_use]
     pub fn new(kind: Kind) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -75,7 +75,8 @@ impl Server {
         server
     }
 
-    /// Several at once must not take each other's temporary tables.
+    /// The option for temporary files. Each server needs its own directory, because several can run
+    /// at once.
     fn tmpdir(&self) -> String {
         format!("--tmpdir={}", self.dir.path().display())
     }
@@ -84,7 +85,7 @@ impl Server {
         self.dir.path().join("data")
     }
 
-    /// The directory that it may read, for certificates.
+    /// The directory for certificates, which the server may read.
     #[must_use]
     pub fn directory(&self) -> &Path {
         self.dir.path()
@@ -113,7 +114,7 @@ impl Server {
         self.start_with(&[]);
     }
 
-    /// The same with further flags of the server.
+    /// Starts the server with further flags, and waits until it answers.
     pub fn start_with(&mut self, flags: &[&str]) {
         let (data, port) = (self.data(), self.port.to_string());
         let mut command = match self.kind {

@@ -120,7 +120,7 @@ impl Service {
         self.append("log/mail.log", &lines);
     }
 
-    /// Such lines, which a test writes itself.
+    /// Returns such lines for a test that writes them itself.
     pub fn lines(&mut self, count: usize) -> String {
         use std::fmt::Write;
         let now = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, false);
@@ -160,7 +160,8 @@ impl Service {
             // Do not use a name server, and do not delay alerts.
             .replace("mls-enrich", "mls-enrich --no-dns")
             .replace("mls-mail", "mls-mail --alert-interval 0")
-            // The table of the imported SQL files cannot hold the same rows again.
+            // The table of the imported SQL files already has these rows, so load into another
+            // table.
             .replace("mls-sql cursor", "mls-sql cursor --table loaded")
             .replace("mls-sql load", "mls-sql load --table loaded")
     }
@@ -342,7 +343,7 @@ impl Service {
     }
 }
 
-/// An address for each number, none of them local or reserved for it.
+/// Returns a different public address for each number.
 fn address(n: usize) -> String {
     format!("{}.{}.{}.{}", 60 + n / 8_000_000, n / 40_000 % 200, n / 200 % 200, 1 + n % 200)
 }

@@ -39,7 +39,7 @@ pub fn assert_powerless(run: impl Fn(&str) -> Output, own: &str, other: &str) {
         assert!(!output.status.success() && is_refused, "{sql}: {messages}");
         assert_eq!(text(&output.stdout), "", "{sql}");
     }
-    // It sees its own cursors only, and cannot move others.
+    // The role sees only its own cursors, and cannot change others.
     let output = run("SELECT DISTINCT loaded_by FROM maillogsentinel_events_cursor");
     assert_eq!(text(&output.stdout).trim(), own);
     for condition in [&format!("source = '{other}'"), "loaded_by <> session_user"] {

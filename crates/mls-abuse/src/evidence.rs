@@ -122,7 +122,8 @@ impl Evidence {
         self.read_lines(log, network).on_file("reading", path).or_exit(Exit::IoErr)
     }
 
-    /// Adds such lines. A long line counts as several.
+    /// Adds the lines of `log` that contain an address of `network`. A line longer than `MAX_LINE`
+    /// counts as several lines.
     pub(crate) fn read_lines(&mut self, mut log: impl BufRead, network: IpNet) -> io::Result<()> {
         let mut line = Vec::new();
         loop {

@@ -18,7 +18,8 @@ pub(crate) struct AlertCursor {
 }
 
 impl AlertCursor {
-    /// Exit 75 if another process uses it, 78 if it is damaged.
+    /// Opens the cursor file at `path`, or begins a new one. Exit 75 if another process uses it, 78
+    /// if it is damaged.
     pub(crate) fn open(path: PathBuf, framed: bool) -> anyhow::Result<Self> {
         let lock = if framed { None } else { Some(Lock::take(&path)?) };
         let CursorFile { sequence, cursor, .. } =

@@ -13,7 +13,8 @@
 //! `--config`, mls-alert reads both CSV files that the configuration names, and their rotated
 //! files. It reads only what mls-csv has committed. `--follow` keeps reading new commits. It keeps
 //! what the rules know in memory, and reads only the rows of the last minutes again. It reads all
-//! rows again once a day, and if a row is older than those, or a file was edited.
+//! rows again once a day. It also does so if a new row is older than the last minutes, or if a file
+//! was edited.
 //!
 //! # Writes
 //! `alert` records (mls-event(5)):

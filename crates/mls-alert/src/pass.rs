@@ -21,8 +21,8 @@ use crate::source::{AlertInputs, after, position};
 
 type Date = DateTime<FixedOffset>;
 
-/// Attempts with a date this far in the future do not count. An attempt dated next year would
-/// expire all others.
+/// Attempts with a date this far in the future do not count. After an attempt with a date in the
+/// next year, the rules would forget all others.
 const MAX_AHEAD: TimeDelta = TimeDelta::hours(1);
 
 /// The dates of a CSV are minutes, so attempts of one minute can come in any order.
@@ -61,7 +61,7 @@ impl Newest {
     }
 }
 
-/// An attempt is older than the checkpoint.
+/// The error if an attempt is older than the checkpoint.
 #[derive(Debug, thiserror::Error)]
 #[error("an attempt was recorded late")]
 pub(crate) struct Late;
@@ -72,7 +72,7 @@ pub(crate) struct Pass<'a> {
     dates: DateReader,
     /// Attempts before this moment do not matter.
     horizon: Option<Date>,
-    /// The same moment as in the date column of a CSV: comparing text is faster.
+    /// The same moment in the format of the date column of a CSV, because comparing text is faster.
     horizon_text: String,
     /// Attempts after this moment do not matter.
     latest: Date,

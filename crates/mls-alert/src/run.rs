@@ -117,7 +117,8 @@ impl AlertRun {
         let detector = AlertDetector { zone, thresholds, suspicious: rules, since };
         let horizon = self.horizon(&detector);
         let newest = last.as_ref().map(|last| last.newest).unwrap_or_default();
-        // The rules must forget data before the horizon. Thresholds forget by themselves.
+        // If the horizon has changed, the rules still know data before it, so all data is read
+        // again. Thresholds forget old data by themselves.
         let is_right =
             |last: &PassCheckpoint| detector.suspicious.is_none() || last.horizon == horizon;
         if let Some(mut last) = last.filter(is_right) {

@@ -102,7 +102,7 @@ enum AlertInput {
 }
 
 impl AlertInput {
-    /// `None` for standard input.
+    /// Returns the input of failures; `None` for standard input.
     fn of_failures(args: &Args, config: &Config) -> anyhow::Result<Option<Self>> {
         let named = args.file.as_ref().or(config.paths.csv_filename.as_ref());
         let path = named.filter(|path| *path != Path::new("-")).cloned();
@@ -123,8 +123,8 @@ impl AlertInput {
         })
     }
 
-    /// The CSV of logins, if there is one. Without `--logins`, a FILE has no logins: it may come
-    /// from another server.
+    /// Returns the CSV of logins, if there is one. With FILE and without `--logins`, there is none,
+    /// because FILE may come from another server.
     fn of_logins(args: &Args, config: &Config) -> Option<Self> {
         if let Some(path) = &args.logins {
             return Some(Self::File(path.clone()));
@@ -173,7 +173,7 @@ impl AlertInput {
         if *is_cursor_named {
             return Ok(Some(committed.unwrap_or_else(CursorFile::start)));
         }
-        // A position of the Python original says nothing about the CSV.
+        // The state file of the Python original has a position in the log, but none in the CSV.
         Ok(committed.filter(|committed| committed.data.is_some()))
     }
 

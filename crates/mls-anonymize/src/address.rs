@@ -19,9 +19,9 @@
 //! these ranges are `10/8`, `100.64/10`, `169.254/16`, `172.16/12`, `192.168/16`, `224/4` and
 //! `240/4`. For IPv6, they are `fc00::/7`, `fe80::/10` and `ff00::/8`. Addresses in `0/8` and
 //! `127/8`, `::` and `::1` do not change. The result is still a prefix-preserving permutation, and
-//! it maps each range to itself. The price: the first bits of addresses next to such a range stay
-//! visible. For example, readers can see that 192.169.0.1 begins with 192.168 or 192.169. Ranges
-//! for documentation are not in the list, because no host has such an address.
+//! it maps each range to itself. A disadvantage is that the first bits of addresses next to such a
+//! range stay visible. For example, readers can see that 192.169.0.1 begins with 192.168 or
+//! 192.169. Ranges for documentation are not in the list, because no host has such an address.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -148,8 +148,9 @@ pub fn is_fixed(ip: IpAddr) -> bool {
     }
 }
 
-/// Returns how many first bits of `address` lead to the range at `first` with prefix length `length`.
-/// The bit that leads out of this path belongs to it.
+/// Returns the number of first bits of `address` that must not be flipped because of the range at
+/// `first` with prefix length `length`. These are the bits in common with `first`, and the first
+/// bit that differs.
 fn kept(address: u128, first: u128, length: u32) -> u32 {
     ((address ^ first).leading_zeros() + 1).min(length)
 }

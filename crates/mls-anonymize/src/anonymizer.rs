@@ -39,10 +39,10 @@ impl Anonymizer {
             self.text_without_secrets(&text[at..secret.start], context, out);
             self.pseudonyms.secret(&text[secret.clone()], out);
             at = secret.end;
-            // Few lines have a secret, so only they are searched.
+            // Search for a query only in lines with a secret, because there are few of them.
             if query.get_or_insert_with(|| text.find(QUERY)).is_some_and(|query| query < at) {
                 context.in_query = true;
-                // The last quote around the secret begins no literal.
+                // The quote after the secret ends a literal. It must not begin another one.
                 if let Some(quote @ (b'\'' | b'"')) = text.get(at) {
                     out.push(*quote);
                     at += 1;

@@ -54,7 +54,8 @@ impl Anonymizer {
             b"" => line.len()..line.len(),
             text => offset(text)..offset(text) + text.len(),
         };
-        // Cleaned as in the record, because the reason of a record may contain the host.
+        // Clean the host as mls-parse cleans the record, because the reason of a record may contain
+        // the host.
         let host = envelope.host.map(clean);
         let context = LineContext {
             host: host.as_deref().map(str::as_bytes),
@@ -100,7 +101,7 @@ impl Anonymizer {
         let mut inside = Vec::with_capacity(2 * text.len());
         self.line(text.as_bytes(), &mut inside);
         if newline.is_empty() && text.len() >= DOCKER_PART {
-            // The next line continues this one only if this one is long.
+            // mls-parse joins the next line to this one only if this one is long, so keep it long.
             inside.resize(inside.len().max(DOCKER_PART), b'?');
         }
         inside.extend_from_slice(newline.as_bytes());

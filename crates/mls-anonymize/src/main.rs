@@ -1,4 +1,4 @@
-//! The `mls-anonymize` program; the library is its manual.
+//! The `mls-anonymize` program. The documentation of the library is its manual.
 
 fn main() -> std::process::ExitCode {
     mls_cli::main(mls_anonymize::run)

@@ -56,8 +56,8 @@ impl PseudonymMap {
             .map(|(original, pseudonym)| (&**original, &**pseudonym))
     }
 
-    /// Writes one line for each: `CLASS`, tab, `PSEUDONYM`, tab, `ORIGINAL`. No text contains a control
-    /// character. Secrets are omitted.
+    /// Writes one line for each original: `CLASS`, tab, `PSEUDONYM`, tab, `ORIGINAL`. No text
+    /// contains a control character. Secrets are omitted.
     ///
     /// # Errors
     /// Those of the writer.

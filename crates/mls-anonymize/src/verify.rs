@@ -22,7 +22,8 @@ use crate::common_words;
 use crate::pseudonym_map::PseudonymMap;
 use crate::text::{ESCAPE, LineContext, is_escape};
 
-/// Returns the first part of a line that mls-parse would read in another way in the result.
+/// Returns the first part of the line `read` that mls-parse reads differently in the result
+/// `written`.
 pub(crate) fn meaning(read: &[u8], written: &[u8]) -> Option<&'static str> {
     match (docker::DockerLine::parse(read), docker::DockerLine::parse(written)) {
         (Some(read), Some(written)) if read.time == written.time => {
@@ -48,8 +49,8 @@ pub(crate) fn meaning(read: &[u8], written: &[u8]) -> Option<&'static str> {
     (outcome(&read) != outcome(&written)).then_some("the record that mls-parse makes of it")
 }
 
-/// Returns the first part of a line that is wrong in the result. A part must be the same, or replaced
-/// by its pseudonym. The line must have kept its [`meaning`].
+/// Returns the first part of the line `read` that is wrong in the result `written`. Each part must
+/// be the same or its pseudonym, and the line must have the same [`meaning`].
 pub(crate) fn line(
     read: &[u8],
     written: &[u8],
@@ -142,7 +143,7 @@ impl ReadAttempt {
     }
 }
 
-/// Like [`line()`], for records. Checks the members that are kept.
+/// Returns the first difference between a record and its result in the members that are kept.
 pub(crate) fn record(read: &[u8], written: &[u8]) -> Option<&'static str> {
     match (Record::parse(read), Record::parse(written)) {
         (Ok(Record::Auth(read)), Ok(Record::Auth(written))) => {
@@ -162,7 +163,7 @@ pub(crate) fn record(read: &[u8], written: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Like [`record`], for rows.
+/// Returns the difference between a row and its result in the cells that are kept.
 pub(crate) fn row(read: &[u8], written: &[u8]) -> Option<&'static str> {
     let mut decoders = [Decoder::new(Zone::default()), Decoder::new(Zone::default())];
     let [read, written] = [read, written]

@@ -74,7 +74,8 @@ impl LineParser {
     pub(crate) fn csv<'a>(&'a mut self, line: &'a [u8]) -> Result<Option<Attempt<'a>>, String> {
         let line = str::from_utf8(line).map_err(|error| error.to_string())?;
         let line = line.strip_suffix('\r').unwrap_or(line);
-        // Most rows have no quotes inside a cell. This takes a third of the time for them.
+        // Most rows have no quotes inside a cell. For such rows, `plain` takes a third of the time
+        // of `unquoted`.
         let [server, date, ip, user, hostname, reverse_dns_status, country_code, asn, aso] =
             match plain(line) {
                 Some(cells) => cells,
@@ -184,7 +185,7 @@ fn unquoted<'a>(decoder: &'a mut Decoder, line: &'a str) -> Result<[&'a str; 9],
     let cells = decoder.split(line.as_bytes()).map_err(|why| why.to_string())?.unwrap_or_default();
     let mut text = [""; 9];
     for (text, cell) in text.iter_mut().zip(cells) {
-        // Quotes are ASCII, so taking them off leaves UTF-8.
+        // Quotes are ASCII, so the text without them is still UTF-8.
         *text = str::from_utf8(cell).map_err(|error| error.to_string())?;
     }
     Ok(text)
@@ -226,7 +227,7 @@ fn plain(line: &str) -> Option<[&str; 9]> {
             let end = memchr::memchr2(b',', b'"', rest.as_bytes()).unwrap_or(rest.len());
             (&rest[..end], end)
         };
-        // After the last cell the line ends, after any other cell comes a comma.
+        // The line ends after the last cell. A comma follows every other cell.
         rest = match (rest.get(end..)?, n) {
             ("", 8) => "",
             (rest, ..8) => rest.strip_prefix(',')?,

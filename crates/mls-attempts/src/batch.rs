@@ -35,7 +35,7 @@ struct StoredAttempt {
     outcome: Outcome,
     ip: Option<IpAddr>,
     asn: Option<u32>,
-    /// Where its texts begin.
+    /// The offset of its first text in the text of the batch.
     start: usize,
     /// Lengths of user, country code, organisation, host name, service and queue ID. A text has at
     /// most [`MAX_NAME`](crate::MAX_NAME) bytes.

@@ -17,7 +17,7 @@ pub struct DateReader {
 }
 
 impl DateReader {
-    /// Dates without an offset are in `zone`.
+    /// Makes a reader. Dates without an offset are in `zone`.
     #[must_use]
     pub fn new(zone: Zone) -> Self {
         Self { zone, last: None }

@@ -124,11 +124,11 @@ impl AttemptSource {
         }
     }
 
-    /// Like [`read`](Self::read), for a caller that acts on attempts before the input ends. `pause`
-    /// is called before a read that would wait. Standard input must not be compressed.
+    /// Does the same as [`read`](Self::read), for a caller that acts on attempts before the input
+    /// ends. Calls `pause` before a read that would wait. Standard input must not be compressed.
     ///
     /// # Errors
-    /// As [`read`](Self::read), and those of `each` and `pause`.
+    /// Those of [`read`](Self::read), `each` and `pause`.
     pub fn follow(
         &self,
         reading: &ReadOptions,
@@ -185,9 +185,9 @@ impl AttemptSource {
         }
     }
 
-    /// Opens that file for reading its stored bytes, compressed or not, up to its limit. Also
-    /// returns the number of these bytes. A file of a chain is read even if its name now belongs to
-    /// another file.
+    /// Opens the [newest file](Self::newest_file) for reading its stored bytes, compressed or not,
+    /// up to its limit. Also returns the number of these bytes. A file of a chain is read even if
+    /// its name now belongs to another file.
     ///
     /// # Errors
     /// Any I/O error.
@@ -203,7 +203,7 @@ impl AttemptSource {
         }
     }
 
-    /// The name of that file without its directory.
+    /// The name of the [newest file](Self::newest_file) without its directory.
     #[must_use]
     pub fn file_name(&self) -> Option<String> {
         self.newest_file()?.file_name().map(|name| name.to_string_lossy().into_owned())
@@ -213,7 +213,7 @@ impl AttemptSource {
 /// Calls `each` for every failure and every login of one file of a chain.
 ///
 /// # Errors
-/// As [`AttemptSource::read`].
+/// Those of [`AttemptSource::read`].
 pub fn read_rotated(
     file: &ChainFile,
     reading: &ReadOptions,

@@ -41,7 +41,7 @@ pub(crate) struct Blocker {
     pub(crate) output: ListOutput,
     /// The time zone of dates in messages.
     pub(crate) zone: Zone,
-    /// `--now`.
+    /// The time of `--now`, if it is given.
     fixed_now: Option<i64>,
     pub(crate) time: BlockTime,
     pub(crate) limits: Limits,

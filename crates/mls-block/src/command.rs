@@ -32,8 +32,9 @@ impl Blocker {
         print(&answer)
     }
 
+    /// Returns the list with one line for each entry, such as
     /// `192.0.2.1/32 until 2026-06-01T11:30:00Z since 2026-06-01T10:30:00Z: 20 failed logins
-    /// (20/10m), attack number 1`
+    /// (20/10m), attack number 1`.
     fn table(&self, list: &BlockList) -> String {
         let zone = self.zone;
         list.entries.iter().fold(String::new(), |mut text, entry| {

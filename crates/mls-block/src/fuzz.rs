@@ -17,7 +17,7 @@ use crate::logins::RecentLogins;
 use crate::offender::{BlockTime, Offenders};
 use crate::state_file;
 
-/// 2026-12-01.
+/// The time of the checks: 2026-12-01.
 const NOW: i64 = 1_796_083_200;
 
 const TIME: BlockTime = BlockTime { first: 3600, longest: 30 * 86400 };

@@ -11,9 +11,9 @@
 //! The state file holds the blocked addresses, the beginning and the end of each block, and the reason.
 //!
 //! # Rules
-//! - An address is blocked for `--time` from the date of its alert. After each later alert it is blocked
-//!   twice as long as the last time, at most for `--max-time`. mls-block remembers it for `--max-time`
-//!   after its last block.
+//! - An address is blocked for `--time` from the date of its last alert. If it alerts again after the
+//!   block has ended, the new block is twice as long, at most `--max-time`. mls-block remembers the
+//!   address for `--max-time` after its last block.
 //! - If at least `--network-from` addresses of a /24 (IPv4) or a /64 (IPv6) are blocked, the network is
 //!   listed instead of its addresses. This does not happen if an address in it is allowed, or was
 //!   unblocked with `remove`.

@@ -9,7 +9,7 @@ use clap::{Command, Error};
 
 use crate::Args;
 
-/// Adds the command that reads the file to the error about the file.
+/// If the error is about a file on the command line, adds the command that reads this file.
 pub(crate) fn explain<A: Args>(error: &mut Error, command: &Command, words: &[OsString]) {
     let is_refused = |kind| match error.get(kind) {
         Some(ContextValue::String(word)) => Some(word.clone()),
@@ -26,7 +26,7 @@ pub(crate) fn explain<A: Args>(error: &mut Error, command: &Command, words: &[Os
     if !A::reads_stdin(subcommand) || command.get_positionals().next().is_some() {
         return;
     }
-    // The value of a flag can be the same word, and comes before it.
+    // A flag before the file can have the same word as its value, so take the last such word.
     let at = words.iter().rposition(|word| word.to_str() == Some(&file));
     let mut flags = String::new();
     for (_, word) in words.iter().enumerate().skip(1).filter(|(n, _)| Some(*n) != at) {
@@ -42,7 +42,7 @@ pub(crate) fn explain<A: Args>(error: &mut Error, command: &Command, words: &[Os
     error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![StyledStr::from(tip)]));
 }
 
-/// A word as a shell reads it.
+/// Quotes a word for a shell.
 fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_./:=,@%+-".contains(c);
     if word.chars().all(is_plain) && !word.is_empty() {

@@ -27,8 +27,8 @@ pub struct ZoneFlag {
     pub timezone: Zone,
 }
 
-/// Parses the value of `--timezone`. If `TZ` is wrong, the library for dates would use another zone
-/// and not report it.
+/// Parses the value of `--timezone`. Refuses a wrong `TZ`, because the library for dates would use
+/// another zone and not report it.
 fn zone(text: &str) -> Result<Zone, String> {
     let zone = text.parse()?;
     match std::env::var("TZ") {

@@ -29,8 +29,8 @@ pub trait Args: Parser {
     /// have a flag of this name with another meaning.
     const CONFIG: bool = true;
 
-    /// Whether the tool, or this subcommand of it, reads standard input. A message about a file that it
-    /// does not take says so.
+    /// Whether the tool, or this subcommand of it, reads standard input. If it does, the message
+    /// about a file on the command line says so.
     #[must_use]
     fn reads_stdin(subcommand: Option<&str>) -> bool {
         Self::STRICT && subcommand.is_none()

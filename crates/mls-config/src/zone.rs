@@ -53,7 +53,8 @@ impl Zone {
     #[must_use]
     pub fn from_tz(text: &str) -> Option<Self> {
         let zone = tz::TimeZone::from_posix_tz(text).ok()?;
-        // A command line names one zone, so leaking it is harmless, and `Zone` can be `Copy`.
+        // Leak the zone, so that `Zone` can be `Copy`. This is harmless, because a command line
+        // names one zone.
         Some(Self::Named(Box::leak(Box::new(zone))))
     }
 

@@ -28,14 +28,15 @@ use crate::reconcile::Target;
 pub(crate) fn run(reader: Reader, target: Target) -> anyhow::Result<()> {
     let _lock = Lock::take(&target.path)?;
     // If the cursor file is damaged, the source ends without a record. Without this check, the exit
-    // code of the pipeline would say "empty input". `begin` loads the file again and uses that.
+    // code of the pipeline would say "empty input". The run uses what `begin` loads later.
     CursorFile::load(&target.cursor_path)?;
     let mut appender = Appender { target, open: None };
     let result = sink::drain(reader, &mut appender);
     if result.is_err() {
         appender.roll_back();
     } else if let Some(open) = &appender.open {
-        // A stream of both outcomes may have only logins for a while: that must not stop the service.
+        // A stream of both outcomes may have only successful logins for a while. That must not stop
+        // the service.
         if let Err(why) = open.rows.check_outcome() {
             log::warn!("{why}");
         }
@@ -92,7 +93,7 @@ struct OpenCsv {
     committed: CursorFile,
     /// The committed logins that could not be checked, and those of this run.
     unchecked: UncheckedLogins,
-    /// Their total before this run.
+    /// The total in `unchecked` before this run.
     begun_unchecked: u64,
     /// A commit began and did not succeed, so it is unknown whether F or S reached the disk. A second
     /// sync could report success although data is lost (fsync(2); PostgreSQL's "fsyncgate" of 2018).

@@ -1,4 +1,4 @@
-//! CSV to records.
+//! Turns CSV into records.
 
 use mls_rows::row::Decoder;
 use mls_stream::blocks::{Batch, Block, BlockPosition, Blocks};
@@ -34,7 +34,8 @@ fn rows(
 ) -> anyhow::Result<()> {
     let mut offset = place.offset;
     for line in lines.split_inclusive(|b| *b == b'\n') {
-        // A followed CSV may have only one new row, which is bad; that is not the wrong file.
+        // A framed stream may have only one new row. If that row is bad, the file can still be the
+        // right one.
         if place.segment.is_some() {
             unreadable.continues();
         }

@@ -1,4 +1,4 @@
-//! Records to rows, on standard output or at the end of a file without a cursor.
+//! Writes records as rows, to standard output or to the end of a file that has no cursor file.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -28,7 +28,7 @@ pub(crate) struct Rows<W> {
     buffer: Vec<u8>,
     style: Style,
     written: u64,
-    /// The number of attempts with the other outcome.
+    /// The number of skipped records: those with the other outcome.
     skipped: u64,
 }
 
@@ -160,7 +160,7 @@ fn copy<W: Write>(reader: Reader, rows: &mut Rows<W>, path: Option<&Path>) -> an
     if cut_off { Err(Exit::TempFail.error(sink::CUT_OFF)) } else { Ok(()) }
 }
 
-/// Names the file in an error of writing.
+/// Adds the name of the file to an error of writing.
 fn named(result: anyhow::Result<()>, path: Option<&Path>) -> anyhow::Result<()> {
     match path {
         Some(path) => result.on_file("appending to", path),

@@ -55,8 +55,8 @@
 //! | not empty | missing | exit 78; `--accept-changes` and `--reset` as above; the log is read from its beginning |
 //! | missing or empty | missing | first run |
 //!
-//! S also counts logins that the server could not check (outcome `error`), by the hour. They are not
-//! rows. mls-report names them in the digest.
+//! S also counts logins that the server could not check (outcome `error`), by the hour. They do not
+//! become rows. mls-report writes their number in the digest.
 //!
 //! `--rotate-to NAME` moves uncommitted rows out of F, then renames F. It ends with 73 if NAME exists, or if
 //! the name of another rotated file is newer: readers would read F before that file.

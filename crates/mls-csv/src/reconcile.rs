@@ -251,8 +251,8 @@ fn length_of(path: &Path) -> anyhow::Result<u64> {
     }
 }
 
-/// The fingerprint of the newest rotated file with rows, when the first F is started. With it, a
-/// reader can distinguish the first F from older files before F has committed rows.
+/// Returns the fingerprint of the newest rotated file with rows. A run needs it when it starts the
+/// first F. With it, a reader can distinguish F from older files while F has no committed rows.
 fn rows_before(path: &Path) -> anyhow::Result<Option<Fingerprint>> {
     let rows = Chain::open(path, &Layout::default())
         .and_then(|chain| chain.newest_rows().or_exit(Exit::IoErr));

@@ -53,8 +53,8 @@ fn move_aside(csv: &Path, file: &ChainFile, committed: u64) -> anyhow::Result<()
         file.copy_surplus(committed, &mut copy).and_then(|moved| copy.sync_all().map(|()| moved));
     let moved = copied
         .inspect_err(|_| {
-            // The file still holds all rows. Partial copies of repeated attempts would keep a full
-            // disk full.
+            // The file still holds all rows. If each run left its partial copy, a full disk would
+            // stay full.
             let _ = fs::remove_file(&name);
         })
         .on_file("moving uncommitted rows out of", &file.path)

@@ -1,4 +1,4 @@
-//! What to do about the certificate of a server that rustls refuses.
+//! Says what to do if rustls refuses the certificate of a server.
 
 /// The words of rustls, and what to do.
 const CURES: [(&str, &str); 5] = [
@@ -28,7 +28,7 @@ const CURES: [(&str, &str); 5] = [
 /// Adds what to do to an error about a certificate. Another text stays as it is.
 #[must_use]
 pub fn explained(text: &str) -> String {
-    // rustls adds two times, in seconds since 1970.
+    // Omit the two times that rustls adds, in seconds since 1970.
     let short = text.split(": verification time").next().unwrap_or(text);
     match CURES.iter().find(|(words, _)| text.contains(words)) {
         Some((_, cure)) => format!("{short}; {cure}"),

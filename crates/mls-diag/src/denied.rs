@@ -11,7 +11,7 @@ use std::path::Path;
 /// the file is missing, the message says so. An error that was explained before stays as it is.
 #[must_use]
 pub fn explained(error: io::Error, path: &Path) -> anyhow::Error {
-    // An error with its own text was explained where it arose.
+    // An error with its own text was explained before.
     let is_denied = error.kind() == io::ErrorKind::PermissionDenied && error.get_ref().is_none();
     let owner = is_denied.then(|| path.ancestors().find_map(owner)).flatten();
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());

@@ -46,7 +46,7 @@ pub fn start(tool: &str) {
         (false, false) => LevelFilter::Warn,
     };
     SHOWN.store(shown as usize, Ordering::Relaxed);
-    // It fails only if a logger is installed already: a test that calls two tools.
+    // This fails only if a logger is already installed, for example in a test that calls two tools.
     let _ = log::set_logger(&Diagnostics);
     raise_level(shown);
 }
@@ -55,8 +55,8 @@ fn raise_level(level: LevelFilter) {
     log::set_max_level(log::max_level().max(level));
 }
 
-/// systemd sets `JOURNAL_STREAM=DEVICE:INODE` (systemd.exec(5)); a child may have redirected stderr
-/// since.
+/// Whether stderr is the journal. systemd sets `JOURNAL_STREAM=DEVICE:INODE` (systemd.exec(5)). A
+/// shell may have redirected stderr since, so compare both numbers.
 fn stderr_is_journal() -> bool {
     let (Ok(stream), Ok(stat)) =
         (std::env::var("JOURNAL_STREAM"), rustix::fs::fstat(std::io::stderr().as_fd()))
@@ -140,7 +140,7 @@ pub fn bad_record(location: impl fmt::Display, why: impl fmt::Display) {
     }
 }
 
-/// Counts further bad records like [`bad_record`], which does not print so many.
+/// Counts more bad records without a message for each. [`bad_record`] prints only the first ones.
 pub fn count_more_bad_records(count: u64) {
     BAD_RECORDS.fetch_add(count, Ordering::Relaxed);
 }

@@ -38,8 +38,8 @@ impl Exit {
         Coded { exit: self, error: anyhow::anyhow!("{message}") }.into()
     }
 
-    /// The exit code of `error`. Without one, the code for the I/O error in its chain, else
-    /// [`Exit::Software`].
+    /// The exit code of `error`. If it has none, the code for the I/O error in its chain. If there
+    /// is none either, [`Exit::Software`].
     #[must_use]
     pub fn of(error: &anyhow::Error) -> Self {
         error

@@ -65,8 +65,8 @@ impl AnswerCache {
             path: path.filter(|_| size > 0),
             size,
             ttl: config.ttl_seconds,
-            // Growing a table needs the old and the new one for a moment. Reserved memory that is
-            // never touched costs nothing.
+            // A table that grows needs memory for the old and the new table for a moment. Memory
+            // that is reserved but never used costs nothing.
             entries: HashMap::with_capacity(size.min(MAX_RESERVED)),
             order: VecDeque::with_capacity(size.min(MAX_RESERVED)),
             changed: false,
@@ -101,7 +101,7 @@ impl AnswerCache {
         if self.entries.insert(ip, entry).is_some()
             && let Some(index) = self.order.iter().position(|known| *known == ip)
         {
-            // It had expired, so it is among the oldest, and the search is short.
+            // The old answer has expired, so it is among the oldest ones, and the search is short.
             self.order.remove(index);
         }
         self.order.push_back(ip);
@@ -112,9 +112,9 @@ impl AnswerCache {
         }
     }
 
-    /// Adds the answers of the file, if it exists, until the cache is full. Answers that have expired
-    /// or are already known are ignored. An answer that expires later than a new one would is ignored
-    /// too: the clock was set back, or the configured time was longer.
+    /// Adds the answers of the file, if it exists, until the cache is full. Answers that have
+    /// expired or are already known are ignored. An answer is also ignored if it expires later than
+    /// a new answer would expire. Then the clock was set back, or the configured time was longer.
     fn merge_file(&mut self, now: u64) -> anyhow::Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
         let Some(file) = regular::if_there(regular::open(path))? else { return Ok(()) };

@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 const DAY: Duration = Duration::from_hours(24);
 
 /// Shows `message` as a warning. If the same message was shown within a day, it gets level `info`.
-/// The file `last`, which holds the last message, says so by its modification time. Without a file,
-/// or if it cannot be written, the message is always a warning.
+/// The file `last` holds the last message, and its modification time is the time of that warning.
+/// Without a file, or if it cannot be written, the message is always a warning.
 pub(crate) fn warn(message: &str, last: Option<&Path>) {
     let Some(last) = last else { return log::warn!("{message}") };
     if was_shown(message, last, SystemTime::now()) {

@@ -49,7 +49,8 @@ pub(crate) enum Lookup {
     Pending(Pending),
 }
 
-/// Addresses with more records come first, then those that came first.
+/// The number of records that wait for an address, and then its age. The address with the largest
+/// rank is looked up next.
 type Rank = (usize, Reverse<u64>);
 
 /// An address that records wait for.
@@ -63,7 +64,7 @@ struct Awaited {
 pub(crate) struct Dns {
     settings: DnsSettings,
     budget: Budget,
-    /// Read with the first lookup.
+    /// The cache; it is read at the first lookup.
     cache: Option<AnswerCache>,
     /// Addresses that records wait for.
     pending: HashMap<IpAddr, Awaited>,
@@ -75,7 +76,7 @@ pub(crate) struct Dns {
     in_flight: usize,
     /// The number of addresses that became pending in this run.
     asked: u64,
-    /// Starts with the first lookup that the cache cannot answer.
+    /// The resolver; it starts with the first lookup that the cache cannot answer.
     resolver: Option<Resolver>,
     /// The resolver could not be started.
     is_disabled: bool,
@@ -160,7 +161,7 @@ impl Dns {
         }
     }
 
-    /// The time since which the oldest pending address waits.
+    /// The time at which the oldest pending address began to wait.
     fn oldest(&mut self) -> Option<Instant> {
         while let Some((since, ip)) = self.by_age.front() {
             if self.pending.get(ip).is_some_and(|awaited| awaited.since == *since) {
@@ -171,8 +172,9 @@ impl Dns {
         None
     }
 
-    /// Waits until answers arrive, until the time for them is over or, if `or_input`, until standard
-    /// input is readable. Returns whether it is readable. A wait without `or_input` delays the run.
+    /// Waits until answers arrive or their time is over. If `or_input`, the wait also ends when
+    /// standard input is readable. Returns whether standard input is readable. A wait without
+    /// `or_input` delays the run.
     pub(crate) fn wait(&mut self, or_input: bool) -> bool {
         let now = Instant::now();
         let oldest = self.oldest();
@@ -194,7 +196,7 @@ impl Dns {
             }
             if let Some(awaited) = self.pending.remove(&ip) {
                 self.in_flight -= 1;
-                // It is set only after it was removed from the map, so this is the first time.
+                // This cannot fail: an answer is set only once, after its removal from the map.
                 let _ = awaited.answer.set(Some(answer));
             }
         }
@@ -216,7 +218,7 @@ impl Dns {
         self.by_age.clear();
         self.in_flight = 0;
         for (_, Awaited { answer, .. }) in self.pending.drain() {
-            // Each waiting record holds one reference; the other is this one.
+            // Each waiting record holds one reference. This function holds one more.
             self.given_up += Rc::strong_count(&answer) - 1;
             let _ = answer.set(None);
         }

@@ -58,7 +58,8 @@ use stream::Enricher;
 /// Runs the tool.
 ///
 /// # Errors
-/// Exit 65 or 66 if a flag names a database that cannot be used, 74 for stdin and stdout.
+/// Exit 65 or 66 if a flag names a database that cannot be used. Exit 74 if reading stdin or
+/// writing stdout fails.
 #[expect(clippy::needless_pass_by_value, reason = "the shape of every tool's run")]
 pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     let databases = args.databases.open(&config)?;

@@ -12,7 +12,7 @@ pub(crate) struct UnenrichedRecord<'a> {
 
 /// The record without the five members and without its closing brace.
 enum RecordRest<'a> {
-    /// A line without any of them.
+    /// The line has none of the five members.
     Line(&'a [u8]),
     Members(Members<'a>),
 }

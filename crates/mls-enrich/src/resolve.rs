@@ -113,7 +113,8 @@ fn resolver(server: Option<SocketAddr>, timeout: Duration) -> Result<TokioResolv
     let options = builder.options_mut();
     options.timeout = timeout / u32::from(TRIES);
     options.attempts = usize::from(TRIES - 1);
-    // One server at a time. No cache, because ours also outlives the run.
+    // Query one server at a time. Use no cache here, because mls-enrich has its own cache, which
+    // outlives the run.
     options.num_concurrent_reqs = 1;
     options.cache_size = 0;
     builder.build()

@@ -1,7 +1,7 @@
 //! Reads records and writes them in the same order, although some wait for the DNS.
 //!
-//! All lines after a waiting record are queued, checkpoints too. A checkpoint is forwarded after all
-//! records before it, which takes no longer than the budget.
+//! All lines after a waiting record are queued, checkpoints too. A checkpoint is forwarded after
+//! all records before it. The DNS delays it by no more than the budget.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -17,11 +17,12 @@ use crate::answer::DnsAnswer;
 use crate::dns::{Dns, Lookup, Pending};
 use crate::record::UnenrichedRecord;
 
-/// The tool stops reading until the DNS answers if more bytes are queued. Among the addresses of the
-/// queue, those with more records are looked up first.
+/// If more bytes than this are queued, the tool stops reading until the DNS answers. Among the
+/// addresses of the queue, those with more records are looked up first.
 const MAX_QUEUED: usize = 16 << 20;
 
-/// Largest number of addresses whose locations are remembered. Attackers try often.
+/// Largest number of addresses whose locations are remembered. The address of an attacker usually
+/// has many records.
 const MAX_RECENT: usize = 4096;
 
 pub(crate) struct Enricher {

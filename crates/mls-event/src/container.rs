@@ -15,8 +15,8 @@ pub const MAX_PARTS_BEFORE: usize = 64 * 1024;
 /// `daemon/logger/copier.go` of github.com/moby/moby).
 pub const DOCKER_PART: usize = 16 * 1024;
 
-/// Stands for the lines before a segment if nothing of them is kept. It is not empty, because empty
-/// means that the segment is the beginning of a log.
+/// The text that replaces the lines before a segment if none of them is kept. It is not empty,
+/// because an empty text means that the segment is the beginning of a log.
 const NOTHING: &[u8] = b"\n";
 
 /// A stream of a container's output. Kubernetes and Docker mix the lines of both in one log, so a
@@ -32,7 +32,7 @@ impl ContainerStream {
     /// Both streams.
     pub const ALL: [Self; 2] = [Self::Stdout, Self::Stderr];
 
-    /// Reads its name in a log.
+    /// Reads the name of a stream in a log.
     #[must_use]
     pub fn of_name(name: &[u8]) -> Option<Self> {
         match name {
@@ -67,8 +67,9 @@ impl ContainerStream {
         Self::of_line(line).filter(|(_, is_part)| *is_part).map(|(stream, _)| stream)
     }
 
-    /// `…","stream":"stdout","time":"…"}` of Docker's json-file driver. In the text each quote has a
-    /// backslash before it, so the text cannot contain the end that this searches for.
+    /// Does the same as [`of_line`](Self::of_line) for a line of Docker's json-file driver. It
+    /// searches for the end of the text, `","stream":"`. In the text each quote has a backslash
+    /// before it, so the text cannot contain this end.
     fn of_docker_text(line: &[u8]) -> Option<(Self, bool)> {
         let at = memmem::find(line, br#"","stream":""#)?;
         let (text, rest) = (&line[..at], &line[at + br#"","stream":""#.len()..]);
@@ -81,9 +82,10 @@ impl ContainerStream {
         Some((stream, is_part))
     }
 
-    /// The lines before a segment begin with this line if the first part of a line of this stream is
-    /// not among them. Either the line waits for its last part, and its first part is more than
-    /// [`MAX_PARTS_BEFORE`] bytes before the segment, or its last part is among them.
+    /// A line that replaces the first part of a line of this stream. The lines before a segment
+    /// begin with it if they do not hold this first part. There are two cases. The line still waits
+    /// for its last part, and its first part is more than [`MAX_PARTS_BEFORE`] bytes before the
+    /// segment. Or the lines before the segment hold its last part.
     #[must_use]
     pub fn long_parts(self) -> &'static [u8] {
         match self {
@@ -93,15 +95,16 @@ impl ContainerStream {
     }
 }
 
-/// A line without the NUL bytes that a writer that kept its offset has left in front of it.
+/// A line without the NUL bytes in front of it. They are in a file that was truncated while its
+/// writer kept its offset.
 #[must_use]
 pub fn without_nul(line: &[u8]) -> &[u8] {
     &line[line.iter().take_while(|byte| **byte == 0).count()..]
 }
 
-/// The number of bytes that a container wrote, of which `text` is the form in JSON. An escape has
-/// two or six bytes. It stands for one byte, also for one that is not UTF-8. Only U+2028 and U+2029
-/// have three bytes. (`daemon/logger/jsonfilelog/jsonlog/jsonlogbytes.go`)
+/// The number of bytes that a container wrote. `text` is these bytes as JSON text. In it, an escape
+/// has two or six bytes. The container wrote one byte for it, also for a byte that is not UTF-8.
+/// Only U+2028 and U+2029 were three bytes. (`daemon/logger/jsonfilelog/jsonlog/jsonlogbytes.go`)
 fn unescaped_length(text: &[u8]) -> usize {
     let (mut length, mut rest) = (0, text);
     while let Some(at) = memchr::memchr(b'\\', rest) {
@@ -114,9 +117,9 @@ fn unescaped_length(text: &[u8]) -> usize {
     length + rest.len()
 }
 
-/// The offsets of the lines that may be [parts](ContainerStream::of_part) of Docker. No text
-/// identifies them, so this looks for long lines, which are rare: it reads about one line in each
-/// `WINDOW`.
+/// The offsets of the lines that are [parts](ContainerStream::of_part) of Docker. No fixed text
+/// identifies such a line. But it is long, and long lines are rare. So in each `WINDOW` this
+/// searches backwards for a newline, and continues after it.
 #[must_use]
 pub fn long_docker_lines(lines: &[u8]) -> Vec<usize> {
     const WINDOW: usize = DOCKER_PART / 2;
@@ -137,7 +140,7 @@ pub fn long_docker_lines(lines: &[u8]) -> Vec<usize> {
 }
 
 /// The lines before a segment without the [`long_parts`](ContainerStream::long_parts) at their
-/// beginning, which are not lines of the log.
+/// beginning. The `long_parts` are not lines of the log.
 #[must_use]
 pub fn without_long_parts(mut before: &[u8]) -> &[u8] {
     for stream in ContainerStream::ALL {
@@ -146,8 +149,8 @@ pub fn without_long_parts(mut before: &[u8]) -> &[u8] {
     before
 }
 
-/// Returns the lines to use instead of `before` if its text is lost: the lines that wait for their
-/// last part are not read.
+/// Returns the lines to use instead of `before` if its text is lost. With them, mls-parse does not
+/// read the rest of a line that waits for its last part.
 #[must_use]
 pub fn lost_lines(before: &[u8]) -> Vec<u8> {
     let mut unfinished = Unfinished::default();
@@ -156,8 +159,8 @@ pub fn lost_lines(before: &[u8]) -> Vec<u8> {
 }
 
 /// Returns the last whole lines of `lines`, at most [`MAX_BEFORE`] bytes. If a line of a container
-/// waits for its last part, they begin with its first part or earlier, or with
-/// [`long_parts`](ContainerStream::long_parts).
+/// waits for its last part, the result can be longer. It then begins with the first part of that
+/// line or earlier, or with [`long_parts`](ContainerStream::long_parts).
 #[must_use]
 pub fn last_lines(lines: &[u8]) -> Vec<u8> {
     let mut last = Vec::new();
@@ -205,8 +208,8 @@ pub fn add_last_lines(last: &mut Vec<u8>, lines: &[u8]) {
     *last = if kept.is_empty() { NOTHING.to_vec() } else { kept };
 }
 
-/// Whether `kept` begin within a line of this stream, and have other parts of it. Before them come the
-/// lines `before`, and then `passed`.
+/// Whether the lines `kept` begin in the middle of a line of this stream, and hold other parts of
+/// that line. In the log, first `before` and then `passed` come before `kept`.
 fn begins_within(stream: ContainerStream, kept: &[u8], passed: &[u8], before: &[u8]) -> bool {
     let is_newline = |byte: &u8| *byte == b'\n';
     // Any other line ends the lines of both streams.
@@ -225,8 +228,8 @@ fn ends_in_a_containers_line(lines: &[u8]) -> bool {
     ContainerStream::of_line(&lines[start..]).is_some()
 }
 
-/// Adds a line to `last` that was skipped because it is too long. The next line follows none of the
-/// lines before it. `line` is [what is known](ContainerStream::of_line) of a container's line.
+/// Adds a line to `last` that was skipped because it is too long. The next line does not continue
+/// any earlier line. `line` is the result of [`ContainerStream::of_line`] for the skipped line.
 pub fn add_skipped(last: &mut Vec<u8>, line: Option<(ContainerStream, bool)>) {
     let mut unfinished = Unfinished::default();
     if let Some((stream, is_part)) = line {
@@ -267,7 +270,7 @@ struct Unfinished([Option<LineBegin>; 2]);
 #[derive(Clone, Copy)]
 enum LineBegin {
     At(usize),
-    /// It is too long.
+    /// The line is too long, or its text is lost.
     Long,
 }
 
@@ -305,7 +308,7 @@ impl Unfinished {
         };
     }
 
-    /// Finds the lines that are too long if the lines that were read end at `end`.
+    /// Marks the waiting lines that are too long. `end` is the end of the lines that were read.
     fn measure(&mut self, end: usize) {
         for begin in self.0.iter_mut().flatten() {
             if matches!(begin, LineBegin::At(at) if end - *at > MAX_PARTS_BEFORE) {
@@ -314,7 +317,7 @@ impl Unfinished {
         }
     }
 
-    /// Where the first of the lines begins that are not too long.
+    /// The offset of the first waiting line that is not too long.
     fn first(&self) -> Option<usize> {
         let begins = self.0.iter().flatten().filter_map(|begin| match begin {
             LineBegin::At(at) => Some(*at),
@@ -323,7 +326,7 @@ impl Unfinished {
         begins.min()
     }
 
-    /// The lines before a segment if the text of all these lines is lost.
+    /// The lines before a segment if the text of all waiting lines is lost.
     fn lost(mut self) -> Vec<u8> {
         self.0.iter_mut().flatten().for_each(|begin| *begin = LineBegin::Long);
         let lines = long_parts(|stream| self.is_long(*stream));
@@ -335,7 +338,7 @@ impl Unfinished {
     }
 }
 
-/// The [`ContainerStream::long_parts`] of some streams.
+/// The [`ContainerStream::long_parts`] of the streams for which `is_of` returns true.
 fn long_parts(is_of: impl Fn(&ContainerStream) -> bool) -> Vec<u8> {
     let streams = ContainerStream::ALL.into_iter().filter(is_of);
     streams.flat_map(ContainerStream::long_parts).copied().collect()

@@ -1,7 +1,8 @@
 //! Reads a record that has its members in exactly the order in which this crate writes them.
 //!
-//! Almost every line does. [`Record::parse`](crate::Record::parse) reads the others (other members,
-//! another order, a value that its type does not allow), which takes several times as long.
+//! Almost every line has this order. [`Record::parse`](crate::Record::parse) reads the other lines
+//! (other members, another order, a value that its type does not allow). It takes several times as
+//! long.
 
 #![expect(clippy::option_option, reason = "not read, read as null and read as a value differ")]
 
@@ -21,7 +22,7 @@ impl<'a> Auth<'a> {
 }
 
 impl<'a> Alert<'a> {
-    /// As [`Auth::as_written`].
+    /// Does the same as [`Auth::as_written`], for an `alert` record.
     pub(crate) fn as_written(line: &'a [u8]) -> Option<Self> {
         read(line, "{\"v\":1,\"type\":\"alert\"", Self::read_in_order)
     }

@@ -8,8 +8,8 @@
 //!
 //! A stream is UTF-8 text with one JSON object on each line. A line is at most [1 MiB](MAX_LINE)
 //! long, including its newline. The first two members are always `"v":1,"type":"…"`, so `grep
-//! '"type":"auth"'` works. A filter passes on, unchanged and in order, every record type and every
-//! member that it does not know. A later release may add a member to version 1. A member never
+//! '"type":"auth"'` works. A filter passes on every record type and every member that it does not
+//! know, unchanged and in order. A later release may add a member to version 1. A member never
 //! changes its meaning and is never removed without a new version.
 //!
 //! # `auth`: one authentication attempt
@@ -133,10 +133,10 @@
 //!   line of the segment is newer.
 //! - `before` holds the last lines before the segment, at most 2 KiB. A line that counts repetitions
 //!   refers to an earlier line, which may be in another segment or run. If a line of a container is
-//!   in parts, and its last part is not read yet, `before` begins with its first part or earlier. If
-//!   this part is more than 64 KiB before the segment, `before` instead begins with the line
-//!   `- stdout P:long ` or `- stderr P:long `, by its stream. If the rest of such a line comes in
-//!   another segment, mls-parse does not count the line again.
+//!   in parts, and its last part is not read yet, `before` can be longer than 2 KiB: it begins with
+//!   the first part of that line or earlier. If this part is more than 64 KiB before the segment,
+//!   `before` instead begins with the line `- stdout P:long ` or `- stderr P:long `, by its stream.
+//!   If the rest of such a line comes in another segment, mls-parse does not count the line again.
 //!
 //! Because of the length prefix, the content of a log can never forge a record.
 

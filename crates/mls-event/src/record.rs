@@ -74,7 +74,7 @@ macro_rules! body {
             fn write_members(&self, out: &mut Vec<u8>) {
                 let brace = out.len();
                 write_json(out, self);
-                // serde wrote an object: its opening brace becomes the comma after the head.
+                // serde wrote an object. Replace its opening brace by the comma after the head.
                 out.pop();
                 if out.len() > brace + 1 {
                     out[brace] = b',';
@@ -108,7 +108,7 @@ struct RecordHead<'a> {
 pub fn kind(line: &[u8]) -> Result<Cow<'_, str>, BadRecord> {
     let by_contract = line.strip_prefix(b"{\"v\":1,\"type\":\"").and_then(|rest| {
         let name = &rest[..rest.iter().position(|b| !b.is_ascii_lowercase())?];
-        // A name that does not end here with a quote has an escape or another character in it.
+        // If no quote follows, the name has an escape or another character in it.
         (rest.get(name.len()) == Some(&b'"')).then(|| str::from_utf8(name).ok())?
     });
     if let Some(kind) = by_contract {
@@ -119,7 +119,8 @@ pub fn kind(line: &[u8]) -> Result<Cow<'_, str>, BadRecord> {
     if head.v == VERSION { Ok(head.kind) } else { Err(BadRecord::Version(head.v)) }
 }
 
-/// Refuses other JSON early: the message of serde would name a type of this crate.
+/// Refuses a line that is not a JSON object. The message of serde about such a line would name a
+/// type of this crate.
 pub(crate) fn begins_an_object(line: &[u8]) -> Result<(), BadRecord> {
     line.trim_ascii_start().starts_with(b"{").then_some(()).ok_or(BadRecord::NotAnObject)
 }

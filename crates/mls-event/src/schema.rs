@@ -1,7 +1,8 @@
 //! The JSON Schema of the records, for programs that read them.
 //!
-//! The schemas of `auth` and `alert` follow from the tables that the tools read and write by. A schema
-//! allows members and record types that this version does not know, as the contract does.
+//! The code that reads and writes `auth` and `alert` is generated from tables. Their schemas are
+//! generated from the same tables. A schema allows members and record types that this version does
+//! not know, as the contract does.
 
 use serde_json::{Map, Value, json};
 

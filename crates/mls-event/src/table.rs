@@ -1,9 +1,9 @@
-//! `members!`: states the members of a record once, in their order.
+//! The macro `members!` declares the members of a record once, in their order.
 //!
-//! The struct, the names, the writer, the fast reader and the tolerant reader follow from one
-//! table. The writer is generated code, not `Serialize`, because mls-parse spends most of its time
-//! writing records. serde took twice as long, and spent half of this time searching the names of
-//! members for characters to escape.
+//! The struct, the names, the writer, the fast reader and the tolerant reader are generated from
+//! one table. The writer is generated code, not `Serialize`, because mls-parse spends most of its
+//! time writing records. serde took twice as long. It spent half of this time searching the names
+//! of members for characters to escape.
 
 /// Declares a record. `always` is a member that every record has, possibly null. `optional` is a
 /// member that is omitted if it has no value. `with` adds a group of members that is present or
@@ -59,7 +59,7 @@ macro_rules! members {
                 })
             }
 
-            /// Reads the members in any order, among others.
+            /// Reads the members in any order. Other members may be between them.
             pub(crate) fn from_members(
                 members: &$crate::Members<$a>,
             ) -> Result<Self, $crate::BadRecord> {

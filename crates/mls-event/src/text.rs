@@ -31,8 +31,8 @@ pub(crate) fn find_control_or(others: [u8; 2], text: &[u8]) -> Option<usize> {
     let (words, rest) = text.as_chunks::<8>();
     for (n, bytes) in words.iter().enumerate() {
         let word = u64::from_le_bytes(*bytes);
-        // Has the highest bit of the first byte that is below `limit`, which is at most 0x80. (Bytes
-        // after the first one may be wrong.)
+        // The result has the highest bit set in the first byte of `word` that is below `limit`,
+        // which is at most 0x80. (In later bytes, this bit may be wrong.)
         let below = |word: u64, limit: u64| word.wrapping_sub(EACH * limit) & !word;
         let equal = |byte: u8| below(word ^ (EACH * u64::from(byte)), 1);
         let found = (below(word, 0x20) | equal(others[0]) | equal(others[1])) & (EACH * 0x80);

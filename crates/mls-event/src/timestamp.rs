@@ -160,7 +160,7 @@ mod tests {
     fn the_common_form_is_read_as_chrono_reads_it() {
         let whole = "2026-06-01T00:00:45.123456789+02:00";
         let mut texts = vec![whole.to_owned(), whole.replace(".123456789", "")];
-        // Every other character in every place, and every text with one character less.
+        // Try every other character in every place, and every text that lacks one character.
         for at in 0..whole.len() {
             texts.push([&whole[..at], &whole[at + 1..]].concat());
             for other in "0123456789+-:.TZ t".chars() {

@@ -161,7 +161,7 @@ macro_rules! numbers {
 }
 numbers!(u16 u32 u64);
 
-/// Declares an enum whose values are words of the contract.
+/// Declares an enum. Each value has a word, which records hold.
 macro_rules! words {
     (
         $(#[$meta:meta])*
@@ -227,12 +227,12 @@ pub fn read_ip(text: &[u8]) -> Option<IpAddr> {
     ipv4(text).map(IpAddr::V4).or_else(|| str::from_utf8(text).ok()?.parse().ok())
 }
 
-/// The standard library takes several times as long.
+/// Reads an IPv4 address. The standard library takes several times as long.
 fn ipv4(text: &[u8]) -> Option<Ipv4Addr> {
     let (mut address, mut octet, mut digits, mut dots) = (0, 0, 0, 0_usize);
     for byte in text {
         let digit = u32::from(byte.wrapping_sub(b'0'));
-        // No octet but zero begins with zero.
+        // An octet must not begin with the digit zero, except the number zero.
         if digit < 10 && (digits == 0 || octet > 0) {
             (octet, digits) = (10 * octet + digit, digits + 1);
         } else if *byte == b'.' && digits > 0 {

@@ -43,7 +43,8 @@ pub(crate) enum Fetched {
 pub(crate) fn client(timeout: Duration) -> anyhow::Result<Client> {
     // A URL may hold a key.
     mls_config::secret::protect_memory();
-    // It fails if a provider is installed already, which is then the same one.
+    // This fails only if a provider is already installed. It is the same provider, so the error
+    // does not matter.
     let _ = rustls::crypto::ring::default_provider().install_default();
     Client::builder()
         .user_agent(concat!("mls-ipdb/", env!("CARGO_PKG_VERSION")))
@@ -51,7 +52,7 @@ pub(crate) fn client(timeout: Duration) -> anyhow::Result<Client> {
         .read_timeout(timeout)
         .timeout(timeout * WHOLE)
         .redirect(Policy::custom(follow))
-        // The header would show a key in the query.
+        // The header Referer would show a key that is in the query of a URL.
         .referer(false)
         .build()
         .context("preparing for TLS")
@@ -83,7 +84,7 @@ pub(crate) fn parse(text: &str) -> Result<Url, String> {
 pub(crate) fn shown(url: &Url) -> String {
     let mut url = url.clone();
     url.set_query(None);
-    // They fail for a URL without a host, which has no password.
+    // Both calls fail for a URL without a host. Such a URL has no password.
     let _ = (url.set_username(""), url.set_password(None));
     url.into()
 }

@@ -17,7 +17,8 @@ pub(crate) struct Candidate {
     pub(crate) survey: Survey,
 }
 
-/// Opens an unnamed file in the directory of `target`, whose disk needs room for the database anyway.
+/// Opens a file without a name in the directory of `target`. The disk of this directory needs room
+/// for the database anyway.
 ///
 /// Exit 73 or 77 if it cannot be made.
 pub(crate) fn scratch(target: &Path) -> anyhow::Result<File> {
@@ -102,7 +103,7 @@ impl Candidate {
     /// Replaces `target` as a whole. An old database stays unless the candidate is of the same kind
     /// and families and has at least half as many rows.
     ///
-    /// Exit 65 if it is not, 73 or 77 if it cannot be written.
+    /// Exit 65 if the candidate is refused, 73 or 77 if `target` cannot be written.
     pub(crate) fn install(&mut self, kind: DatabaseKind, target: &Path) -> anyhow::Result<()> {
         let shown = target.display();
         if !self.survey.is(kind) {

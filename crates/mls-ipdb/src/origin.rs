@@ -1,7 +1,7 @@
 //! The origin of an installed database. With it, the next update asks the server only for a newer
 //! file.
 //!
-//! It is kept beside the database, as `NAME.origin`, one JSON object.
+//! The file `NAME.origin` beside the database contains the origin as one JSON object.
 
 use std::fs::File;
 use std::io::{self, Read, Seek};
@@ -13,8 +13,8 @@ use mls_state::cursor_file::{sha256, sha256_of};
 use mls_state::regular;
 use serde::{Deserialize, Serialize};
 
-/// The validators that the server sent with the file, and a hash of the installed file: a file that
-/// was changed later has no origin.
+/// The validators that the server sent with the file, and a hash of the installed file. If the file
+/// was changed later, the hash differs, and the origin is not used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct DownloadOrigin {
     /// A hash, because a URL may hold a key and everybody may read this file.

@@ -145,7 +145,7 @@ fn configured_urls(kind: DatabaseKind, configured: &[String]) -> anyhow::Result<
         return kind.urls().iter().map(|text| Ok(Url::parse(text)?)).collect();
     }
     let parse = |text: &String| {
-        // The query may hold a key, and the part before the host a password.
+        // The query may hold a key, and the part before the host may hold a password.
         let shown =
             text.split('?').next().and_then(|text| text.rsplit('@').next()).unwrap_or_default();
         let failed = |why| {
@@ -177,8 +177,8 @@ fn run(job: Download, timeout: Duration) -> anyhow::Result<(DatabaseKind, PathBu
     Ok((kind, target))
 }
 
-/// Calls `fetch` in a thread of its own. A server that sends without a pause keeps that thread from
-/// looking at the clock, so this one does.
+/// Calls `fetch` in a new thread. If a server sends without a pause, that thread does not look at
+/// the clock. So the calling thread checks the time limit.
 ///
 /// After the limit the thread may go on, so `fetch` must not change an installed file. Exit 75 if it
 /// takes too long, 70 if it panics.

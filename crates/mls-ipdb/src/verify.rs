@@ -20,7 +20,7 @@ struct DatabaseReport<'a> {
     path: &'a Path,
     kind: DatabaseKind,
     rows: u64,
-    /// The part of all addresses of the family that the rows cover; null if there are none.
+    /// The part of all addresses of the family that the rows cover; null if they cover none.
     ipv4: Option<f64>,
     ipv6: Option<f64>,
     date: String,
@@ -28,7 +28,8 @@ struct DatabaseReport<'a> {
 
 /// Checks every installed database.
 ///
-/// After all were checked: exit 65 if one is wrong, 66 if a kind has none.
+/// Checks all databases before it fails. Exit 65 if one is wrong, 66 if there is no database of a
+/// kind.
 pub(crate) fn verify(flags: &IpDatabaseFlags, config: &Config) -> anyhow::Result<()> {
     let mut writer = Writer::stdout()?;
     let (mut worst, mut verified) = (None, 0);

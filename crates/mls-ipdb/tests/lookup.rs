@@ -105,7 +105,8 @@ fn damage_that_no_search_reads_is_found_when_the_database_is_loaded() {
     let path = dir.path().join("damaged.csv");
     let addresses =
         (0..600).map(|n| format!("2.0.{}.{}", n / 256, n % 256)).collect::<Vec<_>>().join("\n");
-    // The damage is at a random offset, so a second read must not start in the middle of a row.
+    // The padding moves the damage to other offsets. If mls-ipdb reads the file in parts, a part
+    // must not begin in the middle of a row.
     for padding in 0..22 {
         let rows = (0..30_000).map(|n| {
             let start = (1 << 24) + n * 1000;

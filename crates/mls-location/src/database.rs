@@ -1,4 +1,4 @@
-//! A database in either format. The ending of its name decides which.
+//! A database in the CSV or the MMDB format. The ending of its file name decides the format.
 
 use std::net::IpAddr;
 use std::path::Path;

@@ -76,7 +76,7 @@ impl IpDatabases {
     fn load(&mut self) -> Result<(), Unusable> {
         std::thread::scope(|scope| {
             for database in self.country.iter_mut().chain(&mut self.asn) {
-                // An error here occurs again below.
+                // Ignore an error here, because the loop below reports it.
                 let _ = Builder::new().spawn_scoped(scope, || database.load());
             }
         });

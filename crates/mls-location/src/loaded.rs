@@ -35,7 +35,7 @@ struct LoadedRange<T> {
 }
 
 /// The fields of a range. If the first byte is [`INLINE`], the last two bytes are a country code.
-/// Otherwise it is the offset of the fields, big-endian.
+/// Otherwise the bytes are the offset of the fields, big-endian.
 type FieldsRef = [u8; 4];
 
 /// The first byte of inline fields. An offset is never large enough to begin with it.

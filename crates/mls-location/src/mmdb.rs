@@ -92,7 +92,7 @@ impl Mmdb {
         if kind.is_other(has_country, has_asn) { Err(bad(kind.wrong())) } else { Ok(()) }
     }
 
-    /// When it was built, if it says so.
+    /// The time at which the database was built; `None` if the file does not say it.
     #[must_use]
     pub fn built(&self) -> Option<SystemTime> {
         self.reader.metadata().build_time().ok()
@@ -185,7 +185,8 @@ fn networks(bytes: &[u8], nodes: usize, bits: u16) -> Option<u32> {
     below.first().copied()
 }
 
-/// `GeoLite2` and DB-IP have the code inside a country; in ip-location-db it is the only member.
+/// Returns the country code. In `GeoLite2` and DB-IP it is a member of `country`; in ip-location-db
+/// it is the only member.
 fn country<S: AsRef<[u8]>>(found: &MmdbLookup<'_, S>) -> Result<Option<String>, MaxMindDbError> {
     for path in [
         &[PathElement::Key("country"), PathElement::Key("iso_code")][..],

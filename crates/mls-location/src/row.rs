@@ -183,10 +183,10 @@ fn address(text: &[u8]) -> Option<(u128, Spelling)> {
     Some((number(ip), Spelling::Text(Family::of(ip))))
 }
 
-/// So many digits always fit into 128 bits.
+/// A number with this number of digits always fits into 128 bits.
 const SURE: usize = 38;
 
-/// The number of a text of digits.
+/// Converts a text of digits to a number.
 fn decimal(text: &[u8]) -> Option<u128> {
     match leading_number(text) {
         (_, 0) => None,
@@ -195,11 +195,12 @@ fn decimal(text: &[u8]) -> Option<u128> {
     }
 }
 
-/// The number at the beginning of `text`, and how many digits it has. It is wrong if it has more than
-/// [`SURE`].
+/// Returns the number at the beginning of `text`, and how many digits it has. The number is wrong
+/// if it has more than [`SURE`] digits.
 fn leading_number(text: &[u8]) -> (u128, usize) {
     let (mut number, mut digits) = (0_u128, 0);
-    // To load a database is mostly to read numbers. A loop over single digits takes twice as long.
+    // Reading numbers takes most of the time to load a database. A loop over single digits takes
+    // twice as long.
     while let Some(eight) = text[digits..].first_chunk().and_then(|eight| eight_digits(*eight)) {
         number = number.wrapping_mul(100_000_000).wrapping_add(eight.into());
         digits += 8;
@@ -216,8 +217,8 @@ fn leading_number(text: &[u8]) -> (u128, usize) {
     (number.wrapping_mul(scale.into()).wrapping_add(rest.into()), digits)
 }
 
-/// The number of eight digits. It joins neighbours: first digits to pairs, then pairs to fours, and
-/// fours to eight.
+/// Converts eight digits to a number. It joins neighbours: first digits to pairs, then pairs to
+/// fours, and fours to eight.
 fn eight_digits(text: [u8; 8]) -> Option<u64> {
     const EACH: u64 = 0x0101_0101_0101_0101;
     let digits = u64::from_le_bytes(text) ^ (EACH * 0x30);

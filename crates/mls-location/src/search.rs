@@ -184,7 +184,7 @@ impl Csv {
         let (mut below, mut above) = (None, None);
         while high - low > NEAR {
             if high - low <= PAGE {
-                // The last steps find their windows in this one.
+                // Read one window that contains the windows of all remaining steps.
                 self.get(low.saturating_sub(REACH)..(high + REACH).min(self.length))?;
             }
             let line = self.line_at(low + (high - low) / 2)?;
@@ -327,7 +327,7 @@ mod tests {
         Csv::open(file.path())
     }
 
-    /// Searches the file and the memory.
+    /// Searches on disk, then in memory, and compares the results.
     fn look(text: &str, number: u128) -> Result<Option<String>, Unusable> {
         let mut csv = csv(text)?;
         let on_disk = csv.find(number)?.and_then(|row| row.country());

@@ -195,7 +195,7 @@ impl Order {
         Ok(row)
     }
 
-    /// The family of all rows, after the last.
+    /// The family of all rows. Call this after the last row.
     fn family(&self) -> Result<Family, Flaw> {
         let family = Family::of_highest(self.highest);
         match (family, self.only) {
@@ -204,7 +204,7 @@ impl Order {
         }
     }
 
-    /// To be called after the last row. Fails unless all rows are of one family and sorted.
+    /// Fails unless all rows are of one family and sorted. Call this after the last row.
     pub(crate) fn sorted(&self) -> Result<(), Flaw> {
         self.family()?;
         if self.unsorted { Err("the rows are not sorted".into()) } else { Ok(()) }
@@ -226,8 +226,8 @@ pub(crate) fn not_a_row(line: &[u8]) -> String {
     format!("{text:?} is not a row such as 16777216,16777471,AU")
 }
 
-/// The largest number of rows that are sorted. Their offsets need 32 bytes of memory each. Published files
-/// are sorted.
+/// The largest number of rows that `sort` accepts. It needs 32 bytes of memory for each row.
+/// Published files are already sorted.
 const MAX_SORTED: usize = 1_000_000;
 
 /// Writes the rows of a valid file to `sorted`, ordered by their first addresses.

@@ -33,7 +33,7 @@ pub fn user() -> Option<String> {
 
 /// The canonical name that getaddrinfo(3) gives for `node`, if it has a domain.
 fn canonical(node: &str) -> Option<String> {
-    // AI_CANONNAME, which is 2 on Linux and on the BSDs.
+    // The flag 2 is AI_CANONNAME on Linux and on the BSDs.
     let hints = dns_lookup::AddrInfoHints { flags: 2, ..dns_lookup::AddrInfoHints::default() };
     let found = dns_lookup::getaddrinfo(Some(node), None, Some(hints)).ok()?;
     found.filter_map(Result::ok).find_map(|info| info.canonname).filter(|name| name.contains('.'))

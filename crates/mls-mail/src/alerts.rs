@@ -133,7 +133,8 @@ impl Collector<'_> {
                 self.ledger.check_base(begin.base)?;
                 self.stream = StreamState::Framed;
                 signals::drain_until_end_of_input();
-                // The time from which suspicious logins alert must not depend on the first alert.
+                // Store now the time from which suspicious logins are reported: it must not depend
+                // on the time of the first alert.
                 if self.alerted.begin(chrono::Utc::now().timestamp()) {
                     self.commit()?;
                 }
@@ -177,8 +178,8 @@ impl Collector<'_> {
     }
 
     /// Delivers the waiting mails, then a mail about the new alerts. The inner result is the result
-    /// of the mail server. Fails if the mail cannot be accepted. The ledger on disk still has its
-    /// alerts, and this process must not replace them.
+    /// of the mail server. Fails if the ledger cannot accept the mail. Then the ledger on disk
+    /// still has the alerts, and this process must not write the ledger again.
     fn mail(&mut self) -> anyhow::Result<anyhow::Result<()>> {
         self.tried = Local::now();
         if let Err(error) = self.deliver_waiting() {
@@ -256,7 +257,7 @@ mod tests {
             taken: 0,
             mails: 0,
         };
-        // A file with this name prevents the directory.
+        // Because of this link, the directory of the queue cannot be created.
         let queue = directory.path().join("alerts.ledger.queue");
         std::os::unix::fs::symlink("nowhere", &queue).unwrap();
         let alert = r#"{"v":1,"type":"alert","date":"2026-06-01T10:30:00+02:00","kind":"ip","key":"192.0.2.1","attempts":20}"#;

@@ -33,7 +33,7 @@ pub(crate) struct AlertBacklog {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct SuspiciousLogin {
     user: String,
-    /// Lines.
+    /// The lines of the evidence.
     evidence: Vec<String>,
 }
 
@@ -171,8 +171,9 @@ impl SuspiciousLogin {
     }
 }
 
+/// Returns the alert as one line, such as
 /// `20 failed logins from 192.0.2.1 (20/10m) at 2026-06-01T10:30:00+02:00: host.example.net, VN, AS
-/// 64512 Example`
+/// 64512 Example`.
 pub(crate) fn sentence(alert: &Alert<'_>) -> String {
     let shown = |text: &str| display_text(text).into_owned();
     let key = shown(alert.key.as_deref().unwrap_or("an unknown one"));

@@ -9,8 +9,8 @@ use crate::message::Message;
 
 pub use crate::smtp::fuzz::reply as smtp_reply;
 
-/// Reads a message: every line of the sent message ends in CRLF, and the sent message is read as
-/// itself.
+/// Reads a message. Checks that every line of the sent message ends in CRLF, and that reading the
+/// sent message gives the same message.
 pub fn message(text: &[u8]) {
     let Ok(mut message) = Message::parse(text) else { return };
     let _ = message.cursor();

@@ -201,8 +201,9 @@ impl Ledger {
 
     /// Removes the recipients that have received a message. A recipient that the server refuses
     /// permanently is removed too, if another recipient has received the message (so the address is
-    /// dead), or if the message commits no cursor. If nobody has received it and the server accepts
-    /// a later message, the server refuses the content, so the message is given up.
+    /// dead), or if the message commits no cursor. If nobody has received the message, but the
+    /// server has accepted a later one, the server probably refuses the content. Then the message
+    /// is given up.
     pub(crate) fn settle(
         &mut self,
         message_id: &str,

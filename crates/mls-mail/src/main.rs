@@ -1,4 +1,4 @@
-//! The `mls-mail` program; the library is its manual.
+//! The `mls-mail` program. The documentation of the library is its manual.
 
 fn main() -> std::process::ExitCode {
     mls_cli::main(mls_mail::run)

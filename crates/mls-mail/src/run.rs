@@ -22,7 +22,8 @@ use crate::message::Message;
 /// The largest message in bytes.
 const MAX_MESSAGE: u64 = 32 << 20;
 
-/// While a digest waits, the next one is accepted after this time. Most digests cover a day.
+/// While a digest waits, mls-mail accepts the next one only after this time. Most digests cover a
+/// day.
 const PATIENCE: TimeDelta = TimeDelta::hours(20);
 
 /// Runs the tool.

@@ -7,7 +7,8 @@ use mls_event::Timestamp;
 
 use crate::month;
 
-/// Eight years in a row have a 29 February, except around 1900 and 2100.
+/// The number of years before the year of the reference time to try for a stamp without a year.
+/// This is enough for 29 February, because leap years are at most eight years apart.
 const YEARS: i32 = 8;
 
 /// The settings for stamps without year or zone.
@@ -25,9 +26,10 @@ pub(crate) struct LastHour {
     stamp: [u8; 10],
     /// The reference time of the clock that has read it.
     reference: Option<DateTime<FixedOffset>>,
-    /// Whether `text` was looked for.
+    /// Whether `text` was computed, even if it is `None`.
     is_read: bool,
-    /// Its first second as a record has it.
+    /// The first second of the hour, as the text of a record; `None` if not all its seconds have
+    /// the same date and offset.
     text: Option<String>,
 }
 
@@ -46,7 +48,7 @@ impl Clock {
         Self { zone, reference: zone.show(&reference) }
     }
 
-    /// The same for stamps of another zone.
+    /// The same clock, but for stamps of another zone.
     #[must_use]
     pub fn in_zone(self, zone: Zone) -> Self {
         Self::new(zone, self.reference)
@@ -94,14 +96,14 @@ impl Clock {
         (is_whole && text.len() == 25).then_some(text)
     }
 
-    /// Text with the name of a month or of a weekday.
+    /// Reads a stamp that begins with a year, or with the name of a month or of a weekday.
     fn words(&self, text: &str) -> Option<Timestamp<'static>> {
         let mut words = text.split_ascii_whitespace().peekable();
         let mut year = None;
         if words.peek()?.as_bytes()[0].is_ascii_digit() {
             year = words.next();
         } else if month::number(words.peek()?.as_bytes()).is_none() {
-            // A weekday.
+            // Skip the weekday.
             words.next();
         }
         let first = words.next()?;
@@ -141,8 +143,8 @@ impl Clock {
         (latest - YEARS..=latest).rev().filter_map(on).find(|at| *at <= self.reference)
     }
 
-    /// `journalctl -o short-full`. A named zone other than UTC counts as the zone of stamps without
-    /// one.
+    /// Reads a stamp of `journalctl -o short-full`. If it names another zone than UTC, it is read
+    /// like a stamp without a zone.
     fn full(&self, date: &str, time: &str, zone: &str) -> Option<Timestamp<'static>> {
         let offset = match zone.as_bytes() {
             b"UTC" | b"GMT" => "Z",
@@ -153,8 +155,8 @@ impl Clock {
         self.rfc3339(&format!("{date}T{time}{offset}")).map(Timestamp::into_owned)
     }
 
-    /// ISO 8601: RFC 3339, or with a blank or `_` (UTC) between date and time, a comma before the
-    /// fraction, or without a zone.
+    /// Reads ISO 8601: RFC 3339 and its variants. A variant may have a blank or `_` (which means
+    /// UTC) between date and time, a comma before the fraction, or no zone.
     fn iso<'a>(&self, text: &'a str) -> Option<Timestamp<'a>> {
         let (date, time) = (text.get(..10)?, text.get(11..)?);
         match text.as_bytes()[10] {
@@ -187,7 +189,7 @@ impl Clock {
         Timestamp::parse(format!("{text}{offset}")).ok()
     }
 
-    /// Seconds since 1970 with a fraction.
+    /// Reads seconds since 1970 with a fraction.
     fn unix(&self, text: &str) -> Option<Timestamp<'static>> {
         let (seconds, fraction) = text.split_once('.')?;
         let digits = fraction.get(..fraction.len().min(9))?;
@@ -195,8 +197,8 @@ impl Clock {
         self.since_1970(seconds.parse().ok()?, nanoseconds)
     }
 
-    /// TAI64N counts from 2^62 seconds before 1970 by International Atomic Time. Like daemontools'
-    /// tai64nlocal(8), most writers write UTC plus ten seconds.
+    /// Reads TAI64 or TAI64N, which counts from 2^62 seconds before 1970 by International Atomic
+    /// Time. Most writers write UTC plus ten seconds, as tai64nlocal(8) of daemontools expects.
     fn tai(&self, text: &str) -> Option<Timestamp<'static>> {
         const EPOCH: i64 = (1 << 62) + 10;
         let seconds = i64::from_str_radix(text.get(1..17)?, 16).ok()?;
@@ -212,7 +214,8 @@ impl Clock {
     }
 }
 
-/// RFC 3339 has four digits for a year.
+/// Returns `None` if the year is not between 1 and 9999, because RFC 3339 has four digits for a
+/// year.
 fn timestamp(at: DateTime<FixedOffset>) -> Option<Timestamp<'static>> {
     (1..=9999).contains(&at.year()).then(|| at.into())
 }
@@ -240,7 +243,7 @@ mod tests {
 
     #[test]
     fn every_second_is_read_as_without_the_last_hour() {
-        // The reference time and two changes of clocks are within hours, or between them.
+        // Some of these hours contain the reference time or a change of clocks.
         for (zone, reference, hours) in [
             (
                 "Europe/Paris",
@@ -267,7 +270,7 @@ mod tests {
                 "2026-06-01T00:00:30+02:00",
                 ["un  1 2025", "Jun  1 24:", "Jun  1 0:0"],
             ),
-            // Its clocks change by half an hour.
+            // The clocks of this zone change by half an hour.
             (
                 "Australia/Lord_Howe",
                 "2026-12-01T00:00:30Z",

@@ -53,11 +53,12 @@ impl Daemon {
         false
     }
 
-    /// The server that has written `message` as `program`. Both may have any instance name
-    /// (`syslog_name` and `instance_name`). So the name of the daemon identifies Postfix, and the
-    /// login process at the beginning of the message identifies Dovecot. A login process whose name
-    /// does not end in `-login` must be one of `dovecot`, or the writer of its own log file, which names
-    /// the level too.
+    /// The server that has written `message` as `program`. An administrator can give both servers
+    /// any instance name (`syslog_name` and `instance_name`). So the name of the daemon identifies
+    /// Postfix, and the login process at the beginning of the message identifies Dovecot. If the
+    /// name of a login process does not end in `-login`, there are two cases: `program` begins with
+    /// `dovecot`, or the line is of a log file that Dovecot writes itself. In such a file,
+    /// `program` is the process, and a level follows.
     #[must_use]
     pub fn of(program: &str, message: &[u8]) -> Option<Self> {
         if is_postfix_server(program) {
@@ -76,7 +77,8 @@ impl Daemon {
 ///
 /// Postfix logs as `SYSLOG_NAME/PROGRAM`. A `syslog_name` such as `postfix/submission` is the
 /// administrator's choice, and the program is smtpd(8). smtp(8) and lmtp(8) are clients: a failure
-/// there is our own login at another server.
+/// there is our own login at another server. A program of any other name counts if the whole text
+/// begins with `postfix`.
 #[must_use]
 pub fn is_postfix_server(program: &str) -> bool {
     match program.rsplit_once('/').map_or(program, |(_, name)| name) {

@@ -19,7 +19,7 @@
 //!
 //! # Sessions without a reason
 //! 1.0 gives no reason, and some reasons do not say whether there was an attempt. Then the fields
-//! show it: the login process learns the user name from the answer to an attempt, and the mechanism
+//! show it. The login process learns the user name from the answer to an attempt, and the mechanism
 //! from the command. A successful login has another message. So if there is a user, at least one
 //! attempt was refused. If there is a mechanism but no user, the attempt was not finished. If the
 //! server ended the session itself, the password may have been right: then the attempt is an error
@@ -73,7 +73,7 @@ pub(crate) enum Meaning {
     Other,
     /// There was no attempt.
     NoAttempt,
-    /// There may have been attempts: the fields tell.
+    /// The reason does not say whether there was an attempt; the fields show it.
     Unsaid,
     /// The server ended the session. If there was an attempt, its password may have been right.
     Interrupted,
@@ -100,13 +100,14 @@ pub(crate) static REASONS: [SessionReason; 38] = [
     reason("(password expired", Refused),
     reason("(sent invalid base64 in response", Refused),
     reason("(login disabled", Refused),
-    // `… unsupported auth mechanism`, `… disabled plaintext auth` up to 2.1, then `disallowed`, in
-    // 2.4 `cleartext`.
+    // `unsupported auth mechanism` or `disabled plaintext auth` follows. After 2.1, `disabled`
+    // became `disallowed`. In 2.4, `plaintext` became `cleartext`.
     reason("(tried to use ", Refused),
     reason("(anonymous logins disabled", Refused),
     reason("(credentials contain control characters", Refused),
     reason("(auth service reported temporary failure", ServerError),
-    // The answer of the next server, if this one is a proxy. From 2.4 on with `… to HOST`.
+    // If this server is a proxy, the next reasons are the answer of the next server. From 2.4 on,
+    // `to HOST` follows.
     reason("(proxy dest auth failed", Refused),
     reason("(proxy dest authentication failure", Refused),
     reason("(proxy dest temporary authentication failure", ServerError),
@@ -128,8 +129,8 @@ pub(crate) static REASONS: [SessionReason; 38] = [
     reason("(no auth attempts", NoAttempt),
     reason("(disconnected before ", NoAttempt),
     reason("(disconnected during TLS handshake", NoAttempt),
-    // These come before the number of attempts is read. (Up to 2.3 `cert required` comes after it:
-    // there was an attempt.)
+    // Dovecot checks for these before it reads the number of attempts. (Up to 2.3, it checks for
+    // `cert required` after that. Then there was an attempt.)
     reason("(cert required", Unsaid),
     reason("(client didn't send a cert", Unsaid),
     reason("(client sent an invalid cert", Unsaid),
@@ -150,7 +151,7 @@ pub(crate) fn words() -> impl Iterator<Item = &'static str> {
 pub(crate) fn names_an_attempt(line: &[u8]) -> bool {
     static USER: LazyLock<Finder> = LazyLock::new(|| Finder::new(": user="));
     static METHOD: LazyLock<Finder> = LazyLock::new(|| Finder::new(": method="));
-    // In a log of Docker.
+    // The second text is the first one as a log of Docker has it.
     const NOBODY: [&[u8]; 2] = [b"<>", br"\u003c\u003e"];
     let names_one = |at: &usize| {
         let user = &line[at + USER.needle().len()..];
@@ -189,19 +190,20 @@ pub(crate) const PROXIED: &str = "tarted proxying to ";
 /// The largest length of the text about a login through a proxy. See [Cut lines](self#cut-lines).
 const MAX_PROXIED: usize = 800;
 
-/// The length of a user name among the fields that ends in `...`, because the user's name is longer:
-/// at most 80 bytes, and fewer if the last character has several bytes
+/// The possible lengths of a cut user name among the fields, in bytes. A cut name ends in `...`. It
+/// has at most 80 bytes, and fewer if the last character has several bytes
 /// (`str_sanitize(client->virtual_user, 80)`, `src/login-common/client-common.c`).
 const CUT_USER: RangeInclusive<usize> = 77..=80;
 
-/// The user in the words of a proxy about a login, and the fields. For a refused login the text before
-/// the fields can contain anything that the client has sent, so both users must be the same, and the
-/// words must be the last ones before the fields.
+/// The user in the words of a proxy about a login, and the fields. For a refused login, the text
+/// before the fields can contain anything that the client has sent. So this requires that both
+/// users are the same, and that the words come directly before the fields.
 pub(crate) fn proxied(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let at = text.find(": user=<").filter(|_| text.len() <= MAX_PROXIED)?;
     let (front, fields) = (&text[..at], &text[at + b": ".len()..]);
     let SessionFields { user, mechanism, rest } = SessionFields::split(fields)?;
-    // 2.2 writes no fields after the words about a refused login, so these are in the name.
+    // 2.2 writes no fields after the words about a refused login. Then the fields that were found
+    // are a part of the name.
     if [mechanism.unwrap_or_default(), rest].iter().any(|text| text.contains_str("): ")) {
         return None;
     }
@@ -222,9 +224,9 @@ fn is_socket_address(text: &[u8]) -> bool {
     text.to_str().is_ok_and(|text| text.parse::<SocketAddr>().is_ok())
 }
 
-/// Whether `user` is the beginning of a longer name and `...`. After a refused login, the words of the
-/// next server can contain this name and the words of a login, so a name with the end of `proxy(…): `
-/// is not trusted.
+/// Whether `user` is the beginning of the longer `name`, and then `...`. After a refused login, the
+/// words of the next server can contain this name and the words of a login. So the result is false
+/// if the name contains `): `, which ends `proxy(…): `.
 fn is_cut_from(user: &[u8], name: &[u8]) -> bool {
     let begin = user.strip_suffix(b"...").filter(|_| CUT_USER.contains(&user.len()));
     begin.is_some_and(|begin| name.starts_with(begin)) && !name.contains_str("): ")
@@ -250,9 +252,9 @@ pub(crate) fn without_level(text: &[u8]) -> &[u8] {
     text.strip_prefix(b"Info: ").unwrap_or(text)
 }
 
-/// Whether this is the text of a login process about a session, after the colon that follows its
-/// name. Every version begins it with one of these words. No client controls the text before the
-/// fields.
+/// Whether `text` is what a login process writes about a session. `text` begins after the colon
+/// that follows the name of the process. In every version it begins with words that are known here.
+/// No client controls the text before the fields.
 pub(crate) fn is_about_session(text: &[u8]) -> bool {
     let text = without_level(text.strip_prefix(b" ").unwrap_or(text));
     LOGINS.iter().any(|words| text.starts_with(words.as_bytes()))
@@ -289,9 +291,9 @@ impl<'a> Ending<'a> {
         Some(Self { attempts: judge(meaning, attempts, successes, fields), fields })
     }
 
-    /// Version 1.0. It has only the login processes `imap-login` and `pop3-login`
-    /// (`login_group_create()`, `src/master/login-process.c`). So this form, which has few words, is
-    /// not read from processes with other names, unlike the forms of later versions.
+    /// Reads the form of version 1.0, which has only the login processes `imap-login` and
+    /// `pop3-login` (`login_group_create()`, `src/master/login-process.c`). The form has few words,
+    /// so it is not read from processes with other names. The forms of later versions are.
     fn without_reason(text: &'a [u8]) -> Option<Self> {
         let end = fields(text)?;
         let (words, fields) = (&text[..end], &text[end + b": ".len()..]);
@@ -351,9 +353,9 @@ fn known(text: &[u8]) -> Option<(Meaning, &[u8])> {
         .find_map(|reason| Some((reason.meaning, text.strip_prefix(reason.words.as_bytes())?)))
 }
 
-/// The number of attempts and the number of successful ones: `, 3 attempts in 6 secs`, `, 1/3
-/// successful auths in 6 secs`, or in 2.3 `, 1 successful auths`. A reason without a number is
-/// about one attempt.
+/// Returns the number of attempts and the number of successful ones. It reads `, 3 attempts in 6
+/// secs`, `, 1/3 successful auths in 6 secs`, or in 2.3 `, 1 successful auths`. A reason without a
+/// number is about one attempt.
 fn count(details: &[u8]) -> Option<(u32, u32)> {
     for part in details.split_str(", ") {
         let digits = part.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -379,7 +381,7 @@ fn count(details: &[u8]) -> Option<(u32, u32)> {
 }
 
 fn judge(last: Meaning, attempts: u32, successes: u32, fields: &[u8]) -> Option<(Outcome, u32)> {
-    // 1.1 writes `auth failed, 0 attempts`.
+    // 1.1 can write `auth failed, 0 attempts`. Then there is nothing to record.
     let before = attempts.checked_sub(successes.max(1))?;
     let has_user = || fields.starts_with(b"user=<") && !fields.starts_with(b"user=<>");
     let has_method = || fields.strip_prefix(b"user=<>, ").unwrap_or(fields).starts_with(b"method=");
@@ -388,8 +390,8 @@ fn judge(last: Meaning, attempts: u32, successes: u32, fields: &[u8]) -> Option<
         Unsaid if has_user() => Some((Outcome::Failure, 1)),
         Unsaid => has_method().then_some((Outcome::Aborted, 1)),
         Interrupted => (has_user() || has_method()).then_some((Outcome::Error, 1)),
-        // A proxy checks no password: the next server has refused what the proxy counts as a
-        // success.
+        // A proxy checks no password. The proxy may count an attempt as a success, but the next
+        // server has refused it.
         Refused => Some((Outcome::Failure, attempts)),
         _ if before > 0 => Some((Outcome::Failure, before)),
         Unfinished => Some((Outcome::Aborted, 1)),

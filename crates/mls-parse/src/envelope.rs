@@ -53,7 +53,7 @@ use header::{
 };
 pub(crate) use header::{has_dovecot_level, is_in_process_name, number};
 
-/// One log line, taken apart and not yet understood.
+/// The parts of one log line. The stamp and the message are not parsed yet.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Envelope<'a> {
     /// The text of the time stamp, which [`Clock`](crate::clock::Clock) reads; `None` if the line has none.
@@ -84,8 +84,8 @@ pub fn open(line: &[u8]) -> Option<Envelope<'_>> {
 }
 
 /// Opens the form of almost every line about a login: `STAMP HOST PROGRAM[PID]: MESSAGE` of a mail
-/// server. `None` leaves the line to [`open_inside`], which takes four times as long. The conditions
-/// exclude every other form that it knows.
+/// server. `None` leaves the line to [`open_inside`], which takes four times as long. The
+/// conditions exclude every other form that `open_inside` knows.
 fn common(line: &[u8]) -> Option<Envelope<'_>> {
     let is_plain = line.first()?.is_ascii_alphanumeric() && !line.ends_with(b"\r");
     let (stamp, text) = stamp::split(line).filter(|_| is_plain)?;
@@ -136,9 +136,9 @@ impl<'a> Outside<'a> {
 
 /// The result of removing one envelope from a line.
 enum Layer<'a> {
-    /// Another one must follow.
+    /// The rest of the line, in which another envelope must follow.
     Around(&'a [u8]),
-    /// This one names a program; its message may be another line.
+    /// The envelope names a program. Its message may be another line.
     Program(Header<'a>),
 }
 
@@ -191,7 +191,7 @@ fn trim_front(mut text: &[u8]) -> &[u8] {
     }
 }
 
-/// Whether a message may be a line of its own. Most are not, and this is cheap.
+/// Whether a message may be a line of its own. Most messages are not, so this check is cheap.
 fn may_be_a_line(message: &[u8]) -> bool {
     stamp::split(trim_front(without_priority(message))).is_some()
         || facility_and_rest(message).is_some()
@@ -257,7 +257,7 @@ fn without_level<'a>(stamp: &[u8], rest: &'a [u8]) -> &'a [u8] {
     }
 }
 
-/// Only lines of socklog, and lines of a container, can lack a stamp.
+/// Reads an envelope without a stamp, which only lines of socklog and lines of a container have.
 fn without_stamp<'a>(line: &'a [u8], outside: &Outside<'a>) -> Option<Layer<'a>> {
     if let Some(inner) = facility_and_rest(line) {
         return Some(Layer::Around(inner));
@@ -277,13 +277,13 @@ fn finish<'a>(header: &Header<'a>, outside: Outside<'a>) -> Option<Envelope<'a>>
     let (repeated, message) = without_repetition(without_message_id(message))?;
     let host = host.filter(|host| !host.is_empty() && *host != b"-");
     let Outside { stamp, hosts: mut outer_hosts, host: outer_host, .. } = outside;
-    // The container's own name is the best, then the name of its machine.
+    // Prefer the host name in the innermost envelope to that of the machine around it.
     let host = host.or(outer_host);
     outer_hosts.retain(|outer| !host.is_some_and(|host| std::ptr::eq(*outer, host)));
     Some(Envelope { stamp, host, outer_hosts, program, pid, repeated, message })
 }
 
-/// `<22>` with or without a blank, RFC 3164 section 4.1.1.
+/// Removes a priority such as `<22>`, and a blank after it (RFC 3164 section 4.1.1).
 fn without_priority(line: &[u8]) -> &[u8] {
     let priority = line.strip_prefix(b"<").and_then(|rest| split_byte(rest, b'>'));
     match priority {
@@ -296,7 +296,7 @@ fn without_priority(line: &[u8]) -> &[u8] {
     }
 }
 
-/// `LENGTH <22>…`, RFC 6587 section 3.4.1.
+/// Removes the length from `LENGTH <22>…` (RFC 6587 section 3.4.1).
 fn without_length(line: &[u8]) -> &[u8] {
     match split_byte(line, b' ') {
         Some((digits, rest)) if number(digits).is_some() && rest.starts_with(b"<") => rest,
@@ -304,7 +304,7 @@ fn without_length(line: &[u8]) -> &[u8] {
     }
 }
 
-/// `TIMESTAMP HOSTNAME APP-NAME PROCID MSGID STRUCTURED-DATA MSG`, RFC 5424 section 6.
+/// Reads `TIMESTAMP HOSTNAME APP-NAME PROCID MSGID STRUCTURED-DATA MSG` (RFC 5424 section 6).
 fn rfc5424<'a>(line: &'a [u8], outside: &mut Outside<'a>) -> Option<Header<'a>> {
     let mut fields = line.splitn_str(6, " ");
     let (stamp, host, program) = (fields.next()?, fields.next()?, fields.next()?);
@@ -321,7 +321,7 @@ fn rfc5424<'a>(line: &'a [u8], outside: &mut Outside<'a>) -> Option<Header<'a>> 
     Some(Header { host: Some(host), program, pid: number(pid), message })
 }
 
-/// `[id name="value" …][id …]`, where `"`, `\` and `]` are escaped inside values.
+/// Returns the text after `[id name="value" …][id …]`. Inside values, `"`, `\` and `]` are escaped.
 fn after_structured_data(text: &[u8]) -> Option<&[u8]> {
     let (mut quoted, mut escaped, mut inside) = (false, false, false);
     for (at, byte) in text.iter().enumerate() {
@@ -339,13 +339,14 @@ fn after_structured_data(text: &[u8]) -> Option<&[u8]> {
     (!inside && !text.is_empty()).then_some(b"")
 }
 
-/// `[pod/POD/CONTAINER] …`
+/// Splits `[pod/POD/CONTAINER] …` into the name and the text after it.
 fn kubectl(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let (name, inner) = line.strip_prefix(b"[pod/")?.split_once_str("] ")?;
     (!name.contains(&b' ')).then_some((name, inner))
 }
 
-/// `NAME-1  | …`: a container's name, padded with blanks. A task of a swarm is `NAME.1.ID@NODE`.
+/// Splits `NAME-1  | …` into a container's name, which is padded with blanks, and the text after
+/// it. For a task of a swarm, the name is `NAME.1.ID@NODE`.
 fn compose(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let is_part =
         |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(**byte, b'-' | b'_' | b'.' | b'@');
@@ -356,14 +357,14 @@ fn compose(line: &[u8]) -> Option<(&[u8], &[u8])> {
     (name > 0 && padding > 0).then(|| (&line[..name], inner.strip_prefix(b" ").unwrap_or(inner)))
 }
 
-/// The text of a line of a container's output.
+/// The stream and the text of a line of a container's output.
 pub(crate) struct CriText<'a> {
     pub(crate) stream: ContainerStream,
     pub(crate) text: &'a [u8],
 }
 
-/// The text after the stamp in a log of the Kubernetes Container Runtime Interface: `stdout F …`.
-/// The tags, of which the first is `P` or `F`, are separated by colons.
+/// Reads the text after the stamp in a log of the Kubernetes Container Runtime Interface: `stdout F
+/// …`. The first tag is `P` or `F`. More tags can follow after colons.
 pub(crate) fn cri(rest: &[u8]) -> Option<CriText<'_>> {
     let (stream, rest) = split_byte(rest, b' ')?;
     let stream = ContainerStream::of_name(stream)?;
@@ -372,7 +373,8 @@ pub(crate) fn cri(rest: &[u8]) -> Option<CriText<'_>> {
     matches!(first, b"F" | b"P").then_some(CriText { stream, text })
 }
 
-/// `mail.info: …` of socklog, after the sender's address if the sender is another machine.
+/// Returns the text after `mail.info: ` in a line of socklog. If the sender is another machine, its
+/// address comes first.
 fn facility_and_rest(text: &[u8]) -> Option<&[u8]> {
     let (word, rest) = split_byte(text, b' ')?;
     if is_facility_and_level(word.strip_suffix(b":")?) {
@@ -385,13 +387,15 @@ fn facility_and_rest(text: &[u8]) -> Option<&[u8]> {
     follows.then_some(rest)
 }
 
-/// `[ID 197553 mail.warning] `, which Solaris puts in front (syslogd(8), `msgid`).
+/// Removes `[ID 197553 mail.warning] `, which Solaris writes before a message (syslogd(8),
+/// `msgid`).
 fn without_message_id(message: &[u8]) -> &[u8] {
     let id = message.strip_prefix(b"[ID ").and_then(|rest| rest.split_once_str("] "));
     id.map_or(message, |(_, message)| message)
 }
 
-/// rsyslog's `$RepeatedMsgReduction`: `message repeated 3 times: [ … ]`.
+/// Reads `message repeated 3 times: [ … ]`, which rsyslog writes with `$RepeatedMsgReduction`.
+/// Returns the number, which is 1 for other messages, and the message.
 fn without_repetition(message: &[u8]) -> Option<(u32, &[u8])> {
     let Some(rest) = message.strip_prefix(b"message repeated ") else { return Some((1, message)) };
     let (count, rest) = rest.split_once_str(" times: [")?;
@@ -416,7 +420,8 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// Any parts of lines in any order give what the forms one after the other give, or none.
+        /// For any parts of lines in any order, `common` gives the same as `open_inside`, or
+        /// `None`.
         #[test]
         fn a_common_line_is_opened_as_every_other_line(
             stamp in "Jun  1 00:00:45|2026-06-01T00:00:45Z|Mon Jun  1 00:00:45 2026|1795245082[.]2|@400000006745d6a2|x|",

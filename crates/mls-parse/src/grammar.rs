@@ -42,8 +42,8 @@ pub(crate) enum FormPart {
     /// brackets.
     Client,
     /// The mechanism as the client named it, up to this byte. The client may
-    /// [quote](crate::mechanism) it. A failure has a blank after it. A success has a comma after
-    /// it, and a mechanism that the server offers.
+    /// [quote](crate::mechanism) it. In a failure, a blank follows the mechanism. In a success, a
+    /// comma follows, and the server offers the mechanism.
     Mechanism(u8),
     /// `: REASON, sasl_username=USER`, where each part may be missing. The server writes the first
     /// `, sasl_username=`. All text after it comes from the client. With a [temporary](TEMPORARY)
@@ -69,7 +69,8 @@ pub(crate) enum FormPart {
     End,
 }
 
-/// Postfix, `src/smtpd/smtpd_sasl_glue.c`, and for the success `src/smtpd/smtpd.c`.
+/// The forms of Postfix: `src/smtpd/smtpd_sasl_glue.c` writes failures, `src/smtpd/smtpd.c` writes
+/// successes.
 ///
 /// `msg_warn()` in `src/util/msg.c` writes `warning: `. A client is `state->namaddr`. Postfix logs
 /// the user name since 3.7.8 and 3.8.3. It cuts user name and mechanism after 100 bytes.
@@ -110,9 +111,10 @@ const FAILED: &str = " authentication failed";
 const ABORTED: &str = " authentication aborted";
 const METHOD: &str = ", sasl_method=";
 
-/// Reasons with which Postfix answers 454: the server could not check the password.
-/// `XSASL_AUTH_TEMP` in `src/xsasl/xsasl_dovecot_server.c`; in `xsasl_cyrus_server.c` the words of
-/// Cyrus SASL's `lib/common.c` for `SASL_FAIL`, `SASL_NOMEM`, `SASL_TRYAGAIN` and `SASL_UNAVAIL`.
+/// Reasons with which Postfix answers 454: the server could not check the password. With Dovecot,
+/// Postfix uses the words for `XSASL_AUTH_TEMP` in `src/xsasl/xsasl_dovecot_server.c`. With Cyrus
+/// SASL (`xsasl_cyrus_server.c`), it uses the words in `lib/common.c` of Cyrus SASL for
+/// `SASL_FAIL`, `SASL_NOMEM`, `SASL_TRYAGAIN` and `SASL_UNAVAIL`.
 /// If Postfix cannot connect to Dovecot at all, it logs no reason, and the line looks like a wrong
 /// password.
 pub(crate) const TEMPORARY: [&str; 6] = [
@@ -124,7 +126,8 @@ pub(crate) const TEMPORARY: [&str; 6] = [
     "remote authentication server unavailable",
 ];
 
-/// Dovecot 1.0 to 2.4, `src/login-common/client-common.c` with the default `login_log_format_elements`.
+/// The forms of Dovecot 1.0 to 2.4 (`src/login-common/client-common.c`) with the default
+/// `login_log_format_elements`.
 pub static DOVECOT: [MessageForm; 4] = [
     // imap-login: Login: user=<…>, method=PLAIN, rip=…, …
     MessageForm {

@@ -36,7 +36,7 @@ impl BlockInput<'_> {
         Some(LineTime { date: self.clock.read_after(last, stamp)?, assumed_at })
     }
 
-    /// The time of a line that may be an entry of the journal.
+    /// The identity of the line that begins at `start` and may be an entry of the journal.
     pub(crate) fn pos_of_line(&self, start: usize) -> Option<String> {
         if self.place.segment.is_none_or(|segment| segment.source != JOURNAL_SOURCE) {
             return self.pos(start);
@@ -44,7 +44,7 @@ impl BlockInput<'_> {
         JournalEntry::parse(&self.lines[start..self.line_end(start)])?.pos()
     }
 
-    /// The end of the line that begins at or before `from`.
+    /// The offset of the end of the line that contains `from`.
     pub(crate) fn line_end(&self, from: usize) -> usize {
         memchr::memchr(b'\n', &self.lines[from..]).map_or(self.lines.len(), |n| from + n)
     }

@@ -73,8 +73,8 @@ impl JournalEntry {
     }
 
     /// Whether the entry is a part of a line of a container's output, and more of the line follows in
-    /// another entry. Docker's journald driver cuts lines after 16 KiB. It marks the last part only
-    /// since version 19.03. (`daemon/logger/journald/journald.go` of github.com/moby/moby)
+    /// another entry. Docker's journald driver cuts lines after 16 KiB. Before version 19.03 it did
+    /// not mark the last part. (`daemon/logger/journald/journald.go` of github.com/moby/moby)
     #[must_use]
     pub fn goes_on(&self) -> bool {
         self.partial == "true"
@@ -86,9 +86,9 @@ impl JournalEntry {
         self.ordinal.as_str().is_some_and(|ordinal| ordinal != "1")
     }
 
-    /// Whether the entry continues the line of `part`, if it comes after it. Before 19.03, the parts of
-    /// a line had no name. Then the next line of the same container and stream (which has its own
-    /// priority) is the next part.
+    /// Whether this entry continues the line of `part`, which is an earlier entry. Before 19.03,
+    /// the parts of a line had no name. Then the next line of the same container and stream is the
+    /// next part. Each stream has its own priority.
     #[must_use]
     pub fn continues(&self, part: &Self) -> bool {
         self.container == part.container
@@ -130,8 +130,8 @@ impl JournalEntry {
         Timestamp::parse(text).ok()
     }
 
-    /// Returns the position of the entry: its file's sequence ID and its number there, of
-    /// `s=ID;i=NUMBER;…` (hexadecimal).
+    /// Returns the position of the entry: the sequence ID of its file, and its number in this file.
+    /// Its cursor holds both as `s=ID;i=NUMBER;…`, with a hexadecimal number.
     #[must_use]
     pub fn pos(&self) -> Option<String> {
         let mut fields = self.cursor.as_str()?.split(';');
@@ -141,8 +141,8 @@ impl JournalEntry {
 }
 
 /// The value of a field: a string; an array of bytes if it is not UTF-8 text; or an array of values
-/// if the field occurs several times (the first one counts). Null is a value that was too long
-/// without `--all`.
+/// if the field occurs several times (the first one counts). Without `--all`, journalctl writes
+/// null for a value that is too long.
 fn bytes(value: &Value) -> Option<Cow<'_, [u8]>> {
     match value {
         Value::String(text) => Some(Cow::Borrowed(text.as_bytes())),

@@ -83,7 +83,7 @@ use year::AssumedYears;
 /// Runs the tool.
 ///
 /// # Errors
-/// The error that ends the run early, with its exit code.
+/// Returns the error that ends the run early, with its exit code.
 #[expect(clippy::needless_pass_by_value, reason = "the shape of every tool's run")]
 pub fn run(mut args: Args, config: Config) -> anyhow::Result<()> {
     if let Some(file) = args.files.first() {
@@ -126,10 +126,11 @@ pub fn run(mut args: Args, config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The number of bytes of a line in a message. They may be those of a picture or a program.
+/// The largest number of bytes of a line that a message shows. The input may be a file without
+/// lines, such as a picture or a program.
 const MAX_SHOWN: usize = 120;
 
-/// What to do with an input that begins with this line.
+/// Text that says what the user can do with an input that begins with this line.
 fn cure(line: &[u8]) -> &'static str {
     if line.starts_with(br#"{"v":"#) {
         "these are records already: give them to mls-enrich, mls-csv or mls-report"

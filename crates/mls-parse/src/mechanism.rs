@@ -60,7 +60,7 @@ fn end_of_quoted(rest: &[u8], length: usize) -> Option<usize> {
     if length < CUT {
         return rest.starts_with(b"'").then_some(1);
     }
-    // It was cut before, but not in the quotation.
+    // The logged token was cut, but its quotation in the reason was not.
     let user = [b"'", USER.needle()].concat();
     rest.rfind(&user)
         .or_else(|| rest.len().checked_sub(1).filter(|_| rest.ends_with(b"'")))
@@ -80,7 +80,7 @@ pub(crate) fn end_of_quotation(text: &[u8], mechanism: &[u8]) -> usize {
 /// and `>`, or after a backslash (`smtp_next_token()` and `smtp_quoted()`,
 /// `src/smtpd/smtpd_token.c`). `None` if it is not closed.
 fn token_end(text: &[u8]) -> Option<usize> {
-    // What closes, the innermost last.
+    // The bytes that close the open quotes and brackets, the innermost last.
     let mut open = Vec::new();
     let mut bytes = text.iter().enumerate();
     while let Some((at, byte)) = bytes.next() {

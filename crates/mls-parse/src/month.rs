@@ -24,7 +24,7 @@ pub fn number(name: &[u8]) -> Option<u32> {
     if name.len() < 3 || name.len() > 24 {
         return None;
     }
-    // Every line asks, and most words are ASCII: they need no memory.
+    // This runs for every line. Most words are ASCII, and these need no allocation.
     let mut lower = [0; 24];
     let lower = &mut lower[..name.len()];
     lower.copy_from_slice(name);

@@ -18,12 +18,12 @@ use crate::{docker, stamp};
 /// The texts that the search looks for. [`mls_event::long_docker_lines`] finds those of Docker.
 pub(crate) const WORDS: [&str; 2] = ["stdout P", "stderr P"];
 
-/// The largest number of bytes of the log from the first part of a line to its end. The lines before a
-/// segment hold as many bytes. For longer lines they say only that the line is too long, so that the
-/// next run does not count it again.
+/// The largest number of bytes of the log from the first part of a line to its end. `before` of a
+/// segment can hold the parts of such a line. For a longer line, `before` says only that the line
+/// is too long, so the next run does not count it again.
 pub(crate) const MAX_JOINED: usize = mls_event::MAX_PARTS_BEFORE;
 
-/// In journal entries that Docker's journald driver has written for a part of a line.
+/// A text in each journal entry that Docker's journald driver has written for a part of a line.
 pub(crate) const IN_ENTRIES: &str = "PARTIAL_MESSAGE\"";
 
 /// The parts of a line that waits for its last one.
@@ -34,7 +34,7 @@ pub(crate) struct WaitingParts {
     pub(crate) line: Vec<u8>,
     /// The number of bytes in the log from the first part on, with the lines of the other stream.
     length: usize,
-    /// Whether it is too long, and was counted.
+    /// Whether the line is too long. Then it was counted, and is not read.
     pub(crate) is_long: bool,
 }
 
@@ -105,7 +105,7 @@ impl WaitingLines {
         self.0[stream as usize].take()
     }
 
-    /// The lines whose last parts do not come.
+    /// Takes the lines whose last parts do not come, except lines that are too long.
     pub(crate) fn take_all(&mut self) -> impl Iterator<Item = WaitingParts> + use<> {
         std::mem::take(self).0.into_iter().flatten().filter(|parts| !parts.is_long)
     }
@@ -129,14 +129,14 @@ pub(crate) struct JoinedEntry {
     pub(crate) message: Vec<u8>,
     /// The last part; `None` if it is not there, or if the line is too long.
     pub(crate) last: Option<JournalEntry>,
-    /// Where the parts after the first one begin in the lines.
+    /// The offset of each part after the first one.
     pub(crate) places: Vec<usize>,
 }
 
 impl JoinedEntry {
-    /// Joins the line that begins with the entry `first`. The other parts are in `lines` from `at` on;
-    /// entries of other programs come between.
-    /// Each line is parsed once, into `known`, which has its offset.
+    /// Joins the line that begins with the entry `first`. The other parts are in `lines` from `at`
+    /// on. Entries of other programs may be between them. `known` holds the entries that were
+    /// parsed, by offset, so each line is parsed only once.
     pub(crate) fn join(
         first: &JournalEntry,
         lines: &[u8],

@@ -15,7 +15,7 @@ use crate::grammar::{
 };
 use crate::{dovecot, envelope, mechanism};
 
-/// The pieces of a message, with their places in it.
+/// The pieces of a message, as slices of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(
     missing_docs,
@@ -34,7 +34,7 @@ pub struct Pieces<'a> {
     pub port: Option<u16>,
     pub client: Option<&'a [u8]>,
     pub user: Option<&'a [u8]>,
-    /// The same user in the words of a proxy, with all of its name.
+    /// The user in the words of a proxy, which do not cut the name.
     pub proxied_user: Option<&'a [u8]>,
     pub reason: Option<&'a [u8]>,
     pub queue_id: Option<&'a str>,
@@ -119,8 +119,8 @@ impl<'a> Pieces<'a> {
     }
 
     fn reason_and_user(&mut self, text: &'a [u8]) -> Option<&'a [u8]> {
-        // The reason quotes a mechanism that the server does not offer, which may contain the
-        // searched words.
+        // If the server does not offer the mechanism, the reason quotes it. The quotation may
+        // contain the words that are searched.
         let from = mechanism::end_of_quotation(text, self.mechanism.unwrap_or_default());
         let (reason, user) = match USER.find(&text[from..]) {
             Some(at) => (&text[..from + at], Some(&text[from + at + USER.needle().len()..])),
@@ -132,7 +132,7 @@ impl<'a> Pieces<'a> {
             None if reason.is_empty() => reason,
             None => return None,
         };
-        // A longer last word is another reason.
+        // If the last word is longer, the reason is another one.
         let rest = TEMPORARY.iter().find_map(|words| reason.strip_prefix(words.as_bytes()));
         if rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b" ")) {
             self.outcome = Outcome::Error;
@@ -186,7 +186,7 @@ pub(crate) struct SessionFields<'a> {
 
 impl<'a> SessionFields<'a> {
     pub(crate) fn split(fields: &'a [u8]) -> Option<Self> {
-        // A session ID can contain the letters of the name, but no blank.
+        // A session ID can contain `rip=`, but no blank.
         let (before, rest) = match fields.rsplit_once_str(" rip=") {
             Some((before, rest)) => (before.strip_suffix(b",").unwrap_or(before), rest),
             None => (&b""[..], fields.strip_prefix(b"rip=")?),

@@ -19,7 +19,7 @@ use crate::docker;
 use crate::envelope::{self, Envelope, number};
 use crate::journal::JournalEntry;
 
-/// What the search looks for.
+/// The texts that the search looks for.
 pub(crate) const WORDS: [&str; 3] =
     ["last message repeated ", "Last message '", "- Last output repeated "];
 
@@ -37,11 +37,11 @@ pub(crate) struct Repetition {
     quoted: Option<Vec<u8>>,
 }
 
-/// The program that such lines lack.
+/// The program that is added to such lines, because they have none.
 const TAG: &[u8] = b"repetition[0]: ";
 
 impl Repetition {
-    /// Reads a line; `None` if it only contains these words.
+    /// Reads a line; `None` if it contains [`WORDS`] but is not a count.
     pub(crate) fn read(line: &[u8]) -> Option<Self> {
         let line = plain(line);
         let line = line.strip_suffix(b"\r").unwrap_or(&line);
@@ -64,12 +64,13 @@ impl Repetition {
         Some(Self { text, times, quoted })
     }
 
-    /// Its envelope, for host and stamp.
+    /// The envelope of the line, which has its host and stamp.
     pub(crate) fn envelope(&self) -> Option<Envelope<'_>> {
         envelope::open(&self.text)
     }
 
-    /// The line that it counts, [plain], among the lines before it: first `earlier`, then `later`.
+    /// Finds the line whose repetitions this line counts, and returns it as [plain] text. The lines
+    /// before this line are first `earlier`, then `later`.
     pub(crate) fn counted<'a>(&self, earlier: &'a [u8], later: &'a [u8]) -> Option<Cow<'a, [u8]>> {
         let host = self.envelope().and_then(|count| count.host.map(<[u8]>::to_vec));
         let lines =
@@ -81,7 +82,7 @@ impl Repetition {
             if is_part(line, lines.clone()) {
                 return None;
             }
-            // Another count of a message before it.
+            // This line is another count of an earlier message.
             if WORDS.iter().any(|words| line.contains_str(words)) && Self::read(line).is_some() {
                 continue;
             }
@@ -103,13 +104,13 @@ impl Repetition {
 /// Whether a line of a container is a part of a longer line. The lines `before` it are in reverse order.
 fn is_part<'a>(line: &[u8], before: impl Iterator<Item = &'a [u8]>) -> bool {
     let Some((stream, is_part)) = ContainerStream::of_line(line) else { return false };
-    // Any other line ends the lines of both streams.
+    // A line that is not of a container ends the lines of both streams.
     let mut before = before.map_while(ContainerStream::of_line);
     is_part || before.find(|(other, _)| *other == stream).is_some_and(|(_, is_part)| is_part)
 }
 
-/// A line of a container's output as `docker logs --timestamps` shows it, out of its JSON; any
-/// other line as it is.
+/// Converts a line of Docker's JSON to the form that `docker logs --timestamps` shows. Any other
+/// line stays unchanged.
 fn plain(line: &[u8]) -> Cow<'_, [u8]> {
     if !line.starts_with(b"{") {
         return Cow::Borrowed(line);
@@ -119,7 +120,8 @@ fn plain(line: &[u8]) -> Cow<'_, [u8]> {
     docker().or_else(entry).map_or(Cow::Borrowed(line), Cow::Owned)
 }
 
-/// Whether `other` is the counting host. A line without a host belongs to the only host.
+/// Whether `other` is the host of the line that counts. If one of the lines has no host, this
+/// assumes that the log has only one host.
 fn is_of(host: Option<&[u8]>, other: Option<&[u8]>) -> bool {
     host.is_none() || other.is_none() || host == other
 }

@@ -48,7 +48,7 @@ pub struct Scanner {
     stats: Stats,
     unreadable: Vec<UnreadableLine>,
     assumed_years: Vec<AssumedYear>,
-    /// For servers without a zone of their own.
+    /// The last hour of the servers that have no zone of their own.
     last_hour: LastHour,
     /// Whether a plain stream is journal entries; its first line decides.
     pub(crate) is_journal: Option<bool>,
@@ -101,8 +101,8 @@ impl Scanner {
         Self { written_at, ..self }
     }
 
-    /// Reads whole lines and appends the records of attempts to `out`. No lines stand for a line that
-    /// is too long: nothing continues the lines before it.
+    /// Reads whole lines and appends the records of attempts to `out`. If `lines` is empty, a line
+    /// was skipped because it is too long. Then nothing continues the lines before it.
     pub fn block(&mut self, lines: &[u8], place: BlockPosition<'_>, out: &mut Vec<u8>) {
         if lines.is_empty() {
             return self.end(place);
@@ -309,7 +309,7 @@ impl Scanner {
         }
         let Some(daemon) = Daemon::of(&header.program, message) else {
             let is_attempt = self.daemons.iter().any(|daemon| daemon.is_likely(message))
-                // The program was not found, and the level is in its place, maybe after JSON.
+                // The program was not found. Its place has the level, perhaps after JSON.
                 || (header.program.ends_with("warning") && looks_like_postfix(message));
             return if is_attempt { Err(NOT_ITS_PROGRAM) } else { skip(message) };
         };
@@ -428,8 +428,8 @@ impl Scanner {
     }
 }
 
-/// Lines of syslog have at most a few thousand bytes. JSON may make three of each, and a record
-/// must stay below its limit.
+/// The largest length of a line to read. Lines of syslog have at most a few thousand bytes. JSON
+/// may need three bytes for each of them, and a record must stay below its largest length.
 const MAX_CANDIDATE: usize = MAX_JOINED;
 
 /// The largest time that a stamp may be later than the writing of its line. Other machines write to
@@ -455,8 +455,9 @@ const NOT_ITS_PROGRAM: &str =
 
 const NOT_ITS_FORM: &str = "the message does not have a form that this server writes";
 
-/// Whether a message of Postfix's server begins like an attempt. Other messages quote what clients
-/// sent, after more words than a client and words that end in a colon.
+/// Whether a message of Postfix's server begins like an attempt: only a client, and words that end
+/// in a colon, come before `: SASL `. Other messages can quote `: SASL ` from a client, but they
+/// have other words before it.
 fn looks_like_postfix(message: &[u8]) -> bool {
     message.split_once_str(": SASL ").is_some_and(|(front, _)| {
         let words = front.rsplit_once_str(" ").map_or(&b""[..], |(words, _client)| words);

@@ -17,8 +17,8 @@ pub(crate) struct Search {
     /// The texts of the fast search in lines: texts of attempts, and of lines that belong to
     /// another line.
     lines: Regex,
-    /// The same in journal entries. A message that is not UTF-8 is an array of bytes there, which
-    /// hides its words.
+    /// The texts of the fast search in journal entries. A message that is not UTF-8 is an array of
+    /// bytes there, so its words cannot be found. The search finds every such entry.
     entries: Regex,
     hidden: Regex,
     /// Words of an attempt. If the fast search finds their end, the second search is not needed.

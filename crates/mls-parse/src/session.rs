@@ -1,13 +1,20 @@
 //! The lines that Postfix writes at the end of a session, which count its commands: `disconnect from
 //! unknown[192.0.2.1] ehlo=1 auth=0/2 quit=1 commands=2/4`.
 //!
-//! Of two AUTH commands in this session none succeeded. Postfix writes a line with `SASL` about each
-//! command that failed or that the client aborted. It writes none about a command for which it did not
-//! check a password (`smtpd_sasl_auth_cmd()`, `src/smtpd/smtpd_sasl_proto.c`): if the service offers no
-//! login; without TLS, if `smtpd_tls_auth_only` is set; before EHLO, in the middle of a mail, after a login, or with wrong
-//! syntax; if a milter refuses it; or if the client left before it sent the password. So these commands
-//! are no failures to record. But if a log lacks the lines with `SASL`, for example because it is
-//! filtered by level, only the counts tell. `--stats` shows their sum.
+//! This session had two AUTH commands, and none of them succeeded. Postfix writes a line with
+//! `SASL` about each command that failed or that the client aborted. It writes no such line if it
+//! did not check a password (`smtpd_sasl_auth_cmd()`, `src/smtpd/smtpd_sasl_proto.c`):
+//!
+//! - the service offers no login;
+//! - the client does not use TLS, and `smtpd_tls_auth_only` is set;
+//! - the command comes before EHLO, in the middle of a mail, or after a login;
+//! - the command has wrong syntax;
+//! - a milter refuses the command;
+//! - the client left before it sent the password.
+//!
+//! So mls-parse does not record these commands as failures. But a log may lack the lines with
+//! `SASL`, for example because it is filtered by level. Then only the counts show the attempts.
+//! `--stats` shows their sum.
 
 use std::sync::LazyLock;
 
@@ -60,7 +67,7 @@ fn of_message(program: &[u8], message: &[u8]) -> Option<u64> {
     if !is_postfix_server(&clean(program)) {
         return None;
     }
-    // `auth=1` if all succeeded.
+    // If all commands succeeded, the word has no `/`, such as `auth=1`.
     let auth = words.split_str(" ").skip(1).find_map(|word| word.strip_prefix(b"auth="))?;
     let (successes, all) = auth.split_once_str("/")?;
     Some(u64::from(number(all)?.saturating_sub(number(successes)?)))

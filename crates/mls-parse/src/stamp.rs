@@ -41,7 +41,7 @@ pub fn is_absolute(stamp: &[u8]) -> bool {
                 memchr::memchr3(b'+', b'-', b'U', time).is_some()
             }
         }
-        // `Thu 2026-11-26 00:30:46 UTC`; a zone by another name is not unique.
+        // `Thu 2026-11-26 00:30:46 UTC`. The names of other zones are not unique.
         [b'A'..=b'Z' | b'a'..=b'z', ..] => stamp.ends_with(b" UTC"),
         _ => memchr::memchr(b'.', stamp).is_some() && !stamp.contains(&b' '),
     }
@@ -89,7 +89,7 @@ fn after_digits(text: &[u8]) -> Option<usize> {
 fn after_letters(text: &[u8]) -> Option<usize> {
     let mut end = word_end(text, 0)?;
     if month::number(&text[..end]).is_none() {
-        // A weekday, in any language.
+        // The word is a weekday, in any language.
         let word = &text[..end];
         if word.len() > 12 || word.iter().any(|byte| byte.is_ascii_digit() || *byte == b':') {
             return None;
@@ -138,7 +138,7 @@ fn is_date(word: &[u8]) -> bool {
     has_shape(word, b"0000-00-00")
 }
 
-/// `00:00:00`, a fraction, and a zone.
+/// Whether a word is a time such as `00:00:00`, with or without a fraction and an offset.
 fn is_time(word: &[u8]) -> bool {
     let Some((time, rest)) = word.split_at_checked(8) else { return false };
     let rest = match rest.strip_prefix(b".").or_else(|| rest.strip_prefix(b",")) {
@@ -158,7 +158,7 @@ fn is_zone(word: &[u8]) -> bool {
     matches!(word, b"UTC" | b"Z") || is_offset(word)
 }
 
-/// `CET`, `-03`: what `%Z` of strftime(3) writes.
+/// Whether a word is a zone such as `CET` or `-03`, as `%Z` of strftime(3) writes it.
 fn is_named_zone(word: &[u8]) -> bool {
     is_offset(word) || ((3..=5).contains(&word.len()) && word.iter().all(u8::is_ascii_uppercase))
 }
@@ -176,7 +176,8 @@ fn is_year(word: &[u8]) -> bool {
     has_shape(word, b"0000") && (word.starts_with(b"19") || word.starts_with(b"20"))
 }
 
-/// Seconds since 1970 with a fraction: nine digits began in 1973, ten in 2001.
+/// Whether a word is the number of seconds since 1970, with a fraction. This number has nine digits
+/// since 1973, and ten since 2001.
 fn is_unix(word: &[u8]) -> bool {
     let Some(dot) = memchr::memchr(b'.', word) else { return false };
     let is_digits = |text: &[u8]| text.iter().all(u8::is_ascii_digit);
@@ -186,13 +187,14 @@ fn is_unix(word: &[u8]) -> bool {
         && is_digits(&word[dot + 1..])
 }
 
-/// 16 digits for the second, and 8 for nanoseconds in TAI64N.
+/// Whether a word that begins with `@` is TAI64 or TAI64N: 16 hexadecimal digits for the second,
+/// and in TAI64N 8 for the nanoseconds.
 fn is_tai(word: &[u8]) -> bool {
     matches!(word.len(), 17 | 25) && word[1..].iter().all(u8::is_ascii_hexdigit)
 }
 
-/// Whether `word` has a digit for each `0` of `shape`, and its other characters. A loop without an
-/// early exit compiles to a few vector instructions.
+/// Whether `word` has a digit for each `0` of `shape`, and the same character as `shape` in all
+/// other places. A loop without an early exit compiles to a few vector instructions.
 fn has_shape<const N: usize>(word: &[u8], shape: &[u8; N]) -> bool {
     let largest = |shape: u8| if shape == b'0' { 9 } else { 0 };
     word.len() == N

@@ -17,7 +17,8 @@ const MAX_MECHANISMS: usize = 100;
 /// Counts of one run; [`Display`](fmt::Display) is what `--stats` prints.
 #[derive(Clone, Debug, Default)]
 pub struct Stats {
-    /// Counted only for `--stats`, like `events`, because counting reads every byte once more.
+    /// The number of lines. This and `events` are counted only with `--stats` or the log level
+    /// `info`, because counting the lines reads every byte once more.
     pub(crate) lines: u64,
     /// The input has no frames.
     pub(crate) is_plain: bool,
@@ -28,7 +29,7 @@ pub struct Stats {
     /// not counted.
     pub(crate) refused_commands: Option<u64>,
     events: BTreeMap<(Outcome, String), u64>,
-    /// The first line of the input, until a line of a log was found.
+    /// The first line of the input. It is stored only if no line of a log was found before.
     first: Option<Vec<u8>>,
     is_log: bool,
 }
@@ -129,8 +130,8 @@ fn is_log_line(line: &[u8]) -> bool {
     if line.starts_with(b"{") {
         return docker::is_line(line) || JournalEntry::parse(line).is_some();
     }
-    // A few new lines of a log may be only lines without a program. Daemons of syslog write marks
-    // if nothing else happens.
+    // Syslog daemons write marks, which have no program, if nothing else happens. So the few new
+    // lines of a log may be only such lines.
     envelope::open(line).is_some()
         || Repetition::read(line).is_some()
         || partial::read(line).is_some()

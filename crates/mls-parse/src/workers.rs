@@ -1,6 +1,6 @@
 //! Two threads take turns. Each reads a batch and scans it while the other one reads or scans. The
-//! records of a batch are written after those of earlier batches: a thread that is early leaves them
-//! to the other one, because to wait for it and to be woken takes as long as to scan a batch.
+//! records of a batch are written after those of earlier batches. A thread that is early leaves its
+//! records to the other thread. To wait and to be woken would take as long as to scan a batch.
 //!
 //! A pipe is read with one copy in the kernel, which costs as much as the search. The thread that
 //! has copied a batch has it in its core's cache; a thread on another core would have to fetch it
@@ -39,7 +39,8 @@ struct Reading {
     batches: u64,
     /// Whether a plain stream is journal entries; its first line decides.
     is_journal: Option<bool>,
-    /// Whether the stream is plain, and the lines that wait at its end are not counted yet.
+    /// Whether the stream is plain, and the lines that wait for their last part at its end must
+    /// still be counted.
     is_plain: bool,
 }
 
@@ -49,12 +50,12 @@ struct Writing {
     years: AssumedYears,
     /// Number of batches that were written.
     batches: u64,
-    /// What the batches after the next one have given, in order.
+    /// The results of the batches after the next one to write, in order.
     left: VecDeque<Results>,
     stats: Stats,
 }
 
-/// What a batch has given.
+/// The results of a batch.
 #[derive(Default)]
 struct Results {
     records: Vec<u8>,
@@ -173,12 +174,13 @@ impl Shared {
         Some((reading.batches - 1, read))
     }
 
-    /// Writes what a batch has given, or leaves it to the other thread unless `waits`. Returns memory
-    /// to use again.
+    /// Writes the results of a batch when its turn comes. Before that, it leaves them to the other
+    /// thread, or waits if `waits`. Returns memory to use again.
     fn write(&self, number: u64, mut results: Results, waits: bool) -> anyhow::Result<Results> {
         let mut writing = lock(&self.writing);
         while writing.batches != number {
-            // There are two threads: the other one has the next batch, and then come these.
+            // There are only two threads, so the other one has the next batch. It writes these
+            // results after its own.
             if !waits && writing.left.len() < MAX_LEFT {
                 writing.left.push_back(results);
                 return Ok(Results::default());
@@ -207,12 +209,13 @@ impl Writing {
     }
 }
 
-/// Whether a block is not a line that is too long.
+/// Whether a block is not empty. An empty block means a line that was skipped because it is too
+/// long.
 fn is_not_skipped(block: &Block<'_>) -> bool {
     !matches!(block, Block::Lines(b"", _))
 }
 
-/// After a panic the run ends, so the data is not used.
+/// Locks `mutex`, also after a panic: the run then ends, so nothing uses the data.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

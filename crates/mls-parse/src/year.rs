@@ -15,7 +15,8 @@ pub(crate) struct AssumedYear {
 /// The reaction to assumed years: a warning for each, or the end of the run.
 pub(crate) struct AssumedYears {
     is_error: bool,
-    /// At most as many as [`Clock`](crate::clock::Clock) tries, so a hostile log cannot cause many warnings.
+    /// The years that were reported. [`Clock`](crate::clock::Clock) tries only a few years, so a
+    /// hostile log cannot cause many warnings.
     known: BTreeSet<i32>,
 }
 

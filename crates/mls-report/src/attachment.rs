@@ -62,7 +62,7 @@ impl Attachment {
         Ok(Self::File { name, content, content_type })
     }
 
-    /// Returns the line about it in the report.
+    /// Returns the line about the attachment in the report.
     pub(crate) fn sentence(&self) -> Option<String> {
         match self {
             Self::None => None,

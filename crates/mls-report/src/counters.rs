@@ -18,7 +18,7 @@ const MARK: &str = "# mls-report: ";
 /// The counters in a file of metrics, and the end of the rows that they count.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Counters {
-    /// By name; then by labels, as text.
+    /// The values of each counter by its labels. The labels are text.
     by_name: BTreeMap<String, BTreeMap<String, u64>>,
     end: Option<DigestEnd>,
 }

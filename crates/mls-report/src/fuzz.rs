@@ -15,8 +15,8 @@ use crate::report::Report;
 use crate::run::ReportRun;
 use crate::{html, prometheus, text};
 
-/// Reads a file of attempts: no text in its report acts on a terminal, a browser, a mail server or
-/// a collector of metrics.
+/// Reads a file of attempts. Checks that no text in its report is a command for a terminal, a
+/// browser, a mail server or a collector of metrics.
 pub fn report(file: &Path) {
     let name = file.to_string_lossy();
     let args = ["mls-report", "--timezone", "UTC", "--since", "2026-06-01", &name];
@@ -43,7 +43,7 @@ const FIELDS: [&str; 7] =
 /// The elements of the page.
 const ELEMENTS: &str = "bdi body br code details div h1 h2 h3 head html li meta p pre span strong style summary table td th title tr ul";
 
-/// What else follows a `<` in the page: its type, and the table for Outlook.
+/// Other texts after a `<` in the page: the document type, and the conditions for Outlook.
 const DECLARATIONS: [&str; 3] = ["!DOCTYPE html>", "!--[if mso]>", "![endif]-->"];
 
 fn assert_harmless(report: &Report) {

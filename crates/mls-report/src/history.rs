@@ -153,14 +153,16 @@ impl History {
     }
 }
 
-/// The location of an address, by its offset plus one.
+/// Returns the location of an address. `offset` is its offset in `locations`, plus one; `None` is
+/// unknown.
 pub(crate) fn location(locations: &NameTable<()>, offset: Option<NonZeroU32>) -> LocationRef<'_> {
     let Some(offset) = offset else { return LocationRef::default() };
     let [country_code, asn, aso, _] = values(locations.text_from(offset.get() - 1));
     LocationRef { country_code, asn, aso }
 }
 
-/// The number of a server as a character comes after all characters that end a part of a key.
+/// In a key, one character holds the number of the server. The characters for servers begin here,
+/// so that none of them is [`JOINT`].
 const FIRST_SERVER: u32 = 0x100;
 
 fn address_key(key: &mut String, ip: &str, server: usize) {
@@ -170,7 +172,7 @@ fn address_key(key: &mut String, ip: &str, server: usize) {
     key.push(number.and_then(char::from_u32).unwrap_or(char::REPLACEMENT_CHARACTER));
 }
 
-/// The address and the number of the server of a key.
+/// Returns the address and the number of the server in a key.
 pub(crate) fn address_and_server(key: &str) -> (&str, usize) {
     let end = memchr::memchr(JOINT, key.as_bytes()).unwrap_or(key.len());
     let (ip, server) = (&key[..end], key.get(end + 1..).unwrap_or_default());

@@ -45,7 +45,7 @@ pub(crate) enum Medium {
 struct Page<'a> {
     report: &'a Report,
     headline: String,
-    /// The same as HTML.
+    /// The headline as HTML.
     title: String,
     address: String,
     /// The period as HTML.
@@ -53,9 +53,9 @@ struct Page<'a> {
     /// The sentences after the headline, as HTML.
     sentences: Vec<String>,
     figures: Vec<Figure>,
-    /// Cards side by side: one or two.
+    /// Each line has one card, or two cards side by side.
     lines: Vec<Vec<Card>>,
-    /// Also as HTML.
+    /// The lines at the end of the page, as HTML.
     foot: Vec<String>,
 }
 
@@ -87,7 +87,7 @@ enum CardContent {
     Table(HtmlTable),
 }
 
-/// Bars that have a name together.
+/// Adjacent bars under one name, for example the days of a month.
 struct Group {
     name: String,
     width: usize,
@@ -116,7 +116,8 @@ struct HtmlTable {
     heads: Vec<HtmlColumn>,
     has_bars: bool,
     is_wide: bool,
-    /// The rows by number of attempts, and then sorted in other ways.
+    /// The first view has the rows by number of attempts. Each further view sorts them by another
+    /// column.
     views: Vec<View>,
     unknown: Option<String>,
     commands: Vec<String>,
@@ -138,7 +139,7 @@ struct View {
 #[derive(Clone)]
 struct HtmlRow {
     cells: Vec<String>,
-    /// The share of the greatest count in the table.
+    /// The attempts, in percent of the largest number of attempts in the table.
     percent: u64,
 }
 
@@ -247,7 +248,8 @@ fn columns(chart: &sections::Chart) -> CardContent {
     let most = chart.bars.iter().map(|bar| bar.attempts).max().unwrap_or_default();
     let groups = chart.bars.chunk_by(|a, b| a.group == b.group).filter_map(|bars| {
         let name = bars.first().map(|bar| bar.group.clone()).filter(|name| !name.is_empty());
-        // A name needs room. The short group of a range of days is never the one in its middle.
+        // A group of fewer than four bars has no room for a name. In a range of days, only the
+        // first and the last month can be so short.
         Some(Group { name: if bars.len() < 4 { String::new() } else { name? }, width: bars.len() })
     });
     let bars = chart.bars.iter().map(|bar| HtmlBar {

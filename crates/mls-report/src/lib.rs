@@ -5,9 +5,9 @@
 //! input is one FILE or several, or standard input, plain or compressed. mls-report reads the
 //! rotated files of a FILE (`FILE.1`, `FILE-20260601.gz`) before it. Bad rows are reported and
 //! skipped. If no line of an input can be read, mls-report exits with 65. Numbers count failures
-//! only. A note gives the number of logins that the server could not check. They come from the
-//! records (`mls-parse --outcome failure,error`). A CSV has no rows for them: there, the number
-//! comes from the cursor file, in which mls-csv counts them by the hour.
+//! only. A note gives the number of logins that the server could not check. If the input is records
+//! (`mls-parse --outcome failure,error`), mls-report counts these logins. A CSV has no rows for
+//! them. Then their number comes from the cursor file, in which mls-csv counts them by the hour.
 //!
 //! Successful logins come from `--logins FILE`, from `logins_filename` if `[logins] record = yes`,
 //! or from the records of the first input. Failures and logins together show which logins are
@@ -60,8 +60,8 @@
 //! - The same data always gives the same report: ties are broken by name.
 //! - All counts are exact; names are compared by their first 256 bytes. Without logins, memory
 //!   stays below 64 MiB, whatever the data. Counts that do not fit go to temporary files in the
-//!   directory that `TMPDIR` names, or in `/tmp`. Only the word *new* has a limit: a note appears
-//!   if there were more than 400,000 addresses or users before the period.
+//!   directory that `TMPDIR` names, or in `/tmp`. Only the lists of *new* names have a limit: if
+//!   there were more than 400,000 addresses or users before the period, a note says so.
 //! - With `--since-last` on FILE, every attempt is in exactly one digest that mls-mail commits.
 //!   This includes an attempt that is logged late, because the position in the file decides, not
 //!   the date. The same is true for the logins of `--logins` FILE. `--committed-by` names the

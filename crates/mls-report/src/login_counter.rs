@@ -30,8 +30,8 @@ pub(crate) struct LoginCounter {
 /// The counts of the thread.
 #[derive(Debug)]
 pub(crate) struct LoginCounts {
-    /// Attempts by user, address, host name and country together, as joined keys. A list of them in
-    /// order has each user once.
+    /// Attempts by user, address, host name and country together, as joined keys. In the order of
+    /// keys, the keys of one user are adjacent.
     pub(crate) counter: Counter,
     /// Whether any attempt has a user.
     pub(crate) has_users: bool,

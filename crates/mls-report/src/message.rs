@@ -64,7 +64,7 @@ impl Message<'_> {
             }
         };
         let fields = [
-            // RFC 3834: tells programs not to answer this message.
+            // RFC 3834: this field tells programs not to answer the message.
             ("Auto-Submitted", "auto-generated".to_owned()),
             // RFC 2919: each digest of this name has the same ID, so that mail programs can sort by it.
             ("List-Id", format!("<digest.maillogsentinel.{label}>")),

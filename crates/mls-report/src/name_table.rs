@@ -103,13 +103,14 @@ impl<V> NameTable<V> {
     pub(crate) fn sorted(&self) -> Vec<(&str, &V)> {
         let names = self.slots.iter().map(|slot| (slot.name(&self.names), &slot.value));
         let mut names: Vec<_> = names.map(|(name, value)| (head(name), name, value)).collect();
-        // Comparing numbers needs no access to the names, which are all over the memory.
+        // Compare numbers first: this does not read the names, which are scattered in memory.
         names.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.cmp(b.1)));
         names.into_iter().map(|(_, name, value)| (name, value)).collect()
     }
 }
 
-/// The first bytes of a name as a number. Names with different numbers have the order of these.
+/// Returns the first bytes of a name as a number. If the numbers of two names differ, the names
+/// have the same order as the numbers.
 fn head(name: &str) -> u128 {
     let mut bytes = [0; 16];
     let length = name.len().min(bytes.len());

@@ -10,9 +10,9 @@
 //! The names of these counters begin with `maillogsentinel_`:
 //!
 //! - `failed_logins_total`: failed logins
-//! - `failed_logins_by_country_total`: the same by `country_code`
-//! - `failed_logins_by_as_total`: the same by `asn`, the autonomous system
-//! - `failed_logins_by_server_total`: the same by `server`
+//! - `failed_logins_by_country_total`: failed logins by `country_code`
+//! - `failed_logins_by_as_total`: failed logins by `asn`, the autonomous system
+//! - `failed_logins_by_server_total`: failed logins by `server`
 //! - `reverse_dns_failures_total`: failed reverse lookups by `status`
 //! - `suspicious_logins_total`: suspicious logins by `rule`, each once for each rule, user and day
 //!

@@ -1,4 +1,4 @@
-//! The head of a ranking, found in one pass over all items.
+//! Finds the first items of a ranking in one pass over all items.
 
 use crate::report::List;
 
@@ -26,7 +26,8 @@ impl<K: Ord, C: Ord + Copy> Ranking<K, C> {
             return;
         }
         let name = name();
-        // A name after the last one of the list stays out of it, if both have the same count.
+        // If the item has the same count as the last item of the list, the smaller name is in the
+        // list.
         let is_last = |(last, floor): &(K, C)| count == *floor && name > *last;
         if self.floor.is_some() && self.items.get(self.n - 1).is_some_and(is_last) {
             return;

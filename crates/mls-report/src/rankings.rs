@@ -66,7 +66,8 @@ struct UserTotal {
 }
 
 impl UserTotal {
-    /// Counts a key; keys are in order of addresses. An address with several host names counts once.
+    /// Adds `n` attempts from an address. The calls must be in the order of addresses. An address
+    /// with several host names counts once.
     fn add(&mut self, ip: Option<&str>, n: u64) {
         self.attempts += n;
         let Some(ip) = ip else { return };
@@ -79,8 +80,8 @@ impl UserTotal {
 }
 
 impl LoginLists {
-    /// Attempts without a user name are rows only if no name is known at all: the other lists have
-    /// their addresses.
+    /// Makes the lists. Attempts without a user name have rows only if no attempt has a user name.
+    /// Otherwise their addresses are only in the other lists.
     pub(crate) fn new(counts: LoginCounts, before: &Seen, n: usize) -> io::Result<Self> {
         let LoginCounts { counter, has_users } = counts;
         let (mut logins, mut users) = (Ranking::new(n), Ranking::new(n));
@@ -154,7 +155,7 @@ struct AddressTotal {
 }
 
 impl AddressLists {
-    /// Counts the addresses of each server, too.
+    /// Makes the lists. Also counts the addresses of each server.
     pub(crate) fn new(tally: &mut Tally, n: usize) -> io::Result<Self> {
         let (mut all, mut new) = (Ranking::new(n), Ranking::new(n));
         let (mut slow, mut widespread) = (Ranking::new(n), Ranking::new(n));
@@ -268,7 +269,7 @@ fn network_list(networks: Counter<NetworkCount>, n: usize) -> io::Result<List<Ne
     Ok(List { distinct, exact, unknown, top: top.into_iter().flatten().collect() })
 }
 
-/// The organisations of one number.
+/// The attempts of one autonomous system, and its most frequent organisation.
 #[derive(Default)]
 struct SystemTotal {
     asn: Option<u32>,
@@ -278,8 +279,8 @@ struct SystemTotal {
     aso: Option<String>,
 }
 
-/// Returns the autonomous systems by number, or by organisation if there is no number, and the
-/// organisations. The most frequent organisation of a number gives it its name.
+/// Returns the autonomous systems and the organisations. A system without a number is listed by its
+/// organisation. A system with a number gets the name of its most frequent organisation.
 pub(crate) fn systems(
     counter: Counter,
     n: usize,

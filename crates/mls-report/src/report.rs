@@ -140,14 +140,15 @@ pub(crate) struct ReportPeriod {
     pub(crate) label: String,
     pub(crate) from: Option<String>,
     pub(crate) to: Option<String>,
-    /// Its length, at most until now; `None` if it has no beginning or no end.
+    /// The length of the period, without the part in the future. `None` if the period has no
+    /// beginning or no end.
     #[serde(skip)]
     pub(crate) length: Option<TimeDelta>,
     #[serde(skip)]
     pub(crate) is_day: bool,
 }
 
-/// The head of a ranking.
+/// The first items of a ranking, and totals of all its items.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct List<T> {
     pub(crate) distinct: usize,
@@ -156,7 +157,7 @@ pub(crate) struct List<T> {
     pub(crate) top: Vec<T>,
 }
 
-/// Declares the rows of lists, and other groups of members.
+/// Declares the types of the rows of lists, and of other groups of members.
 macro_rules! members {
     ($($name:ident { $($(#[$meta:meta])* $member:ident: $type:ty),+ $(,)? })+) => {
         $(#[derive(Clone, Debug, Serialize)]

@@ -190,7 +190,8 @@ impl ReportRun {
             }
             let file = AttemptSource::File { path: path.clone(), length: None };
             match Self::with_rotated(file, None)? {
-                // A shell's `x.csv*` names rotated files, too.
+                // The pattern `x.csv*` of a shell also names the rotated files. Read each file only
+                // once.
                 AttemptSource::Rotated { mut chain, begin } => {
                     let identity =
                         |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
@@ -211,9 +212,9 @@ impl ReportRun {
             warn_if_missing(path);
             return Ok(Some(CursorFile::load(path)?.unwrap_or_else(CursorFile::start)));
         }
-        // The CSV of the configuration belongs to the sink with the cursor file of the
-        // configuration. A CSV that was written by hand has no cursor file, and a position of the
-        // Python original says nothing about a CSV.
+        // The configuration names the CSV and the cursor file of the same sink. A CSV that was
+        // written by hand has no cursor file. The state file of the Python original has a position
+        // in the log, but none in the CSV.
         let default = self.config.paths.csv_cursor();
         let default = default.filter(|path| self.args.files.is_empty() && path.exists());
         let cursor = default.map_or(Ok(None), |path| CursorFile::load(&path))?;
@@ -353,7 +354,8 @@ impl ReportRun {
                 _ => Ok(Some(AttemptSource::File { path: path.clone(), length: None })),
             };
         }
-        // Another FILE may come from another server.
+        // If the command line names a FILE, it may come from another server than the logins of the
+        // configuration.
         if !self.config.logins.record || !self.args.files.is_empty() {
             return Ok(None);
         }
@@ -403,7 +405,8 @@ impl ReportRun {
         let counts_on = self.args.since_last && self.args.format == Format::Prometheus;
         let output = self.args.output.as_deref();
         if let Some(path) = if counts_on { Some(self.metrics_file()?) } else { output } {
-            // Another user collects the metrics. No other file is for everybody.
+            // The collector of metrics runs as another user, so everybody may read the metrics. Not
+            // everybody may read the other reports.
             let mode = if self.args.format == Format::Prometheus { 0o644 } else { 0o640 };
             return atomic::write(path, bytes, mode)
                 .on_file("writing", path)

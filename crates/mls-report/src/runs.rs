@@ -116,7 +116,8 @@ impl<V: Count> RunHead<V> {
     }
 }
 
-/// The smallest key is the greatest head, because a heap gives the greatest first.
+/// Reverses the order of keys: a heap returns the greatest item first, but the merge needs the
+/// smallest key first.
 impl<V> Ord for RunHead<V> {
     fn cmp(&self, other: &Self) -> Ordering {
         other.key.cmp(&self.key)

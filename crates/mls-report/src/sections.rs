@@ -12,7 +12,8 @@ use crate::report::{Address, FEW, List, MANY, New, Report};
 use crate::servers::SILENT_TIMES;
 use crate::words::{country, duration, meaning, percent, thousands};
 
-/// Periods that are longer show hours by weekday, if their data covers more days than this.
+/// A period longer than `LONG` shows hours by weekday if its data covers more than `LONG_DAYS`
+/// days.
 const LONG: TimeDelta = TimeDelta::days(2);
 const LONG_DAYS: usize = 2;
 
@@ -51,7 +52,7 @@ pub(crate) struct SectionTable {
 }
 
 pub(crate) struct SectionRow {
-    /// As many as there are columns.
+    /// One cell for each column.
     pub(crate) cells: Vec<Cell>,
     pub(crate) attempts: u64,
 }
@@ -75,7 +76,8 @@ pub(crate) enum CellKind {
     Code,
     /// The code of a country. The page adds its name.
     Country,
-    /// A number of things, which the text digest names: one of them, many of them.
+    /// A number. The text digest writes the name of the counted things after it: `one` for 1,
+    /// otherwise `many`.
     Number { one: &'static str, many: &'static str },
 }
 
@@ -142,7 +144,7 @@ impl Section {
     fn is_empty(&self) -> bool {
         match &self.body {
             SectionBody::Table(table) | SectionBody::Errors { table, .. } => table.rows.is_empty(),
-            // A single bar compares nothing.
+            // With a single bar, there is nothing to compare.
             SectionBody::Chart(chart) => {
                 chart.bars.len() < 2 || chart.bars.iter().all(|bar| bar.attempts == 0)
             }

@@ -3,9 +3,8 @@
 //!
 //! A server is *silent* if the data has no attempt of it for more than [`SILENT_TIMES`] times its
 //! usual pause, and for more than two hours, up to the end of the period. Its *usual pause* is the
-//! median of the longest pauses of its last 30 days with attempts. There must be at least
-//! [`MIN_DAYS`] such days. So one long outage in the past does not raise it. Attempts of any
-//! outcome count.
+//! median of the longest pauses of its last 30 days with attempts, so one long outage in the past
+//! does not raise it. There must be at least [`MIN_DAYS`] such days. Attempts of any outcome count.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -21,13 +20,14 @@ use crate::report::MANY;
 /// host.
 const MAX_SERVERS: usize = 10_000;
 
-/// A pause of more than this number of usual pauses is silence.
+/// A server is silent after a pause of more than this number of usual pauses.
 pub(crate) const SILENT_TIMES: i64 = 3;
 
-/// A shorter pause is never silence, in minutes: many servers are read once an hour.
+/// A server is never silent after a shorter pause than this, in minutes: the logs of many servers
+/// are read once an hour.
 const MIN_PAUSE: i64 = 120;
 
-/// Smallest number of days with attempts to know the usual pause.
+/// Smallest number of days with attempts from which the usual pause is computed.
 const MIN_DAYS: usize = 3;
 
 #[derive(Debug, Default)]
@@ -100,7 +100,7 @@ impl Servers {
         self.by_number.get(1..).unwrap_or_default()
     }
 
-    /// Failed logins in the period of servers without a name.
+    /// Returns the number of failed logins in the period on servers without a name.
     pub(crate) fn unknown(&self) -> u64 {
         self.by_number.first().map_or(0, |server| server.attempts)
     }
@@ -214,7 +214,7 @@ mod tests {
         server
     }
 
-    /// Every two hours of so many days of June.
+    /// Returns a date every two hours on these days of June.
     fn dates(days: std::ops::RangeInclusive<u32>) -> Vec<String> {
         days.flat_map(|day| {
             (0..24).step_by(2).map(move |hour| format!("2026-06-{day:02} {hour:02}:30"))

@@ -138,8 +138,8 @@ impl SinceLast<'_> {
             AttemptSource::File { path, .. } => {
                 let (selection, data) = self.select_files(&path, last, until)?;
                 if data.is_none() {
-                    // Without a file nothing was counted, so the next digest must begin at the same
-                    // time.
+                    // There is no file, so this digest counts nothing. The next digest must begin
+                    // at the same time as this one.
                     until = last.map_or(until, |last| last.until);
                 }
                 (selection, data)
@@ -222,7 +222,7 @@ impl SinceLast<'_> {
             let earlier = Chain::default();
             return Ok((DigestInput { source, logins: None, earlier, period }, None));
         }
-        // A day of grace: the zone of the machine that rotates may be another one.
+        // Allow one more day: the machine that rotates the files may be in another time zone.
         let tomorrow = self.now.date_naive() + TimeDelta::days(1);
         let day = tomorrow.format("%Y%m%d").to_string().parse().unwrap_or(u64::MAX);
         if let Some(file) = chain.dated_after(day) {

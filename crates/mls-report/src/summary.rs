@@ -90,7 +90,7 @@ fn in_period(report: &Report) -> String {
     }
 }
 
-/// `, 12 % more than usual (4,190)`
+/// Returns the comparison with another time, such as `, 12 % more than usual (4,190)`.
 fn compared(report: &Report) -> String {
     let now = report.attempts;
     let period = &report.period;
@@ -108,7 +108,8 @@ fn compared(report: &Report) -> String {
     report.previous_attempts.map_or_else(String::new, |previous| difference(now, previous, before))
 }
 
-/// `, 12 % more than usual (4,190)`; `then` is the number to compare with.
+/// Returns a part of a sentence, such as `, 12 % more than usual (4,190)`. Here, `before` is 4,190,
+/// and `then` is `usual`.
 fn difference(now: u64, before: u64, then: &str) -> String {
     let change = percent(now.abs_diff(before), before);
     let ratio = now / before.max(1);

@@ -54,7 +54,7 @@ pub(crate) struct LoginInput {
 pub(crate) enum LoginWindow {
     /// All lines from here on, whatever their dates.
     From(Point),
-    /// The logins from one moment on and before the other.
+    /// The logins at or after the first moment and before the second one. `None` means no limit.
     Between(Option<DateTime<FixedOffset>>, Option<DateTime<FixedOffset>>),
 }
 

@@ -80,7 +80,7 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Nothing counted yet.
+    /// Returns a tally in which nothing is counted yet.
     pub(crate) fn new(period: &Period) -> Self {
         Self {
             attempts: 0,

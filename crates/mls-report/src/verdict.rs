@@ -69,7 +69,8 @@ impl Verdict {
         let accounts = names.iter().take(MAX_ACCOUNTS);
         Self {
             headline: Some(match count {
-                // The digest of their login has not named them.
+                // Nobody logged in during the period. The suspicious logins are older, and no
+                // earlier digest has reported them.
                 0 => format!("{to_check} now"),
                 _ => format!("{to_check} now, among {among}"),
             }),

@@ -46,13 +46,13 @@ pub(crate) fn short(n: u64) -> String {
     if rest < 9.95 { format!("{rest:.1}{unit}") } else { format!("{rest:.0}{unit}") }
 }
 
-/// `41` for 41 %; 100 if there is nothing to compare with.
+/// Returns the rounded percentage: `41` for 41 %. A `whole` of 0 counts as 1.
 pub(crate) fn percent(part: u64, whole: u64) -> u64 {
     let whole = u128::from(whole.max(1));
     u64::try_from((u128::from(part) * 100 + whole / 2) / whole).unwrap_or(u64::MAX)
 }
 
-/// `n` of `most` as a part of `whole`; at least 1 if `n` is not 0.
+/// Scales `n`, so that `most` becomes `whole`. Returns at least 1 if `n` is not 0.
 pub(crate) fn scaled(n: u64, most: u64, whole: u64) -> u64 {
     let part = (u128::from(n) * u128::from(whole)).div_ceil(u128::from(most.max(1)));
     u64::try_from(part).unwrap_or(whole)

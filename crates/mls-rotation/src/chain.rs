@@ -50,7 +50,8 @@ pub fn is_rotated_from(log: &Path, path: &Path) -> bool {
     log.parent() == path.parent() && age(log_name.as_bytes(), stem).is_some()
 }
 
-/// Returns a rotated file of `log` that is newer than a file with the name `path` would be, as its name says.
+/// Returns a rotated file of `log` whose name is newer than the name of `path`. The file `path`
+/// need not exist.
 ///
 /// # Errors
 /// If the directory cannot be read.
@@ -60,7 +61,7 @@ pub fn newer_than(log: &Path, path: &Path) -> anyhow::Result<Option<PathBuf>> {
     let directory = rotated_directory(log, &layout);
     let real = |directory: &Path| fs::canonicalize(directory).ok();
     if real(&directory_of(path)) != real(&directory) {
-        // Readers do not look for rotated files there.
+        // Readers do not look for rotated files in the directory of `path`.
         return Ok(None);
     }
     let (log_name, name) = (name_of(&target_of(log)), name_of(path));
@@ -167,8 +168,9 @@ impl Chain {
         Ok(Some(Self { files: in_order(files), unsupported, directory }))
     }
 
-    /// Leaves out rotated files that are only a copy of the beginning of the next newer file: copytruncate is
-    /// not finished, or it was interrupted.
+    /// Leaves out rotated files that are only a copy of the beginning of the next newer file. Such
+    /// a copy exists while copytruncate runs, or after it was interrupted. Also leaves out a second
+    /// name of the same file.
     fn leave_out_copies(&mut self) -> io::Result<()> {
         let mut kept: Vec<ChainFile> = Vec::with_capacity(self.files.len());
         while let Some(file) = self.files.pop() {
@@ -195,8 +197,8 @@ struct NamedFile {
     compression: NamedCompression,
 }
 
-/// Returns the directory of the rotated files. Follows a symbolic link, because rotation happens
-/// where the file is, also while the file does not exist.
+/// Returns the directory of the rotated files. Follows a symbolic link at `path`, even if its
+/// target does not exist, because rotation happens in the directory of the target.
 fn rotated_directory(path: &Path, layout: &Layout) -> PathBuf {
     let directory = directory_of(&target_of(path));
     match &layout.olddir {

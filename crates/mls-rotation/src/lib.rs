@@ -11,7 +11,7 @@
 //! | `chain` | which files are there, oldest first? |
 //! | `file` | what are the bytes of one file? |
 //! | `lines`, `compression` | what are the lines of a compressed file? |
-//! | `position` | where does a stored position lie now? |
+//! | `position` | where is a stored position now? |
 //! | `committed` | how much of each file has its sink committed? |
 //! | `surplus` | how is a file cut to what was committed? |
 //!

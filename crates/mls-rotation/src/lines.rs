@@ -10,7 +10,7 @@ use crate::Compression;
 use crate::compression::{CompressedAt, is_damage};
 use crate::file::FileRange;
 
-/// A position in the decompressed bytes.
+/// Reads the lines of a file. It has a position in the decompressed bytes.
 pub struct Lines {
     content: Box<dyn Read + Send>,
     buffer: Vec<u8>,
@@ -85,7 +85,7 @@ impl Lines {
         self.damage.as_ref()
     }
 
-    /// The time in the gzip headers of the lines that were read.
+    /// Returns the time in the gzip headers that were read so far.
     #[must_use]
     pub fn compressed_at(&self) -> CompressedAt {
         self.compressed_at.clone()

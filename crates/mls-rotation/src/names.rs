@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `LOG.N`, `LOG.0N` | logrotate(8) without `dateext`; newsyslog(8), savelog(8) |
 //! | `LOG-DATE`, `LOG.DATE` | logrotate with `dateext`; `newsyslog -t` |
-//! | `STEM.N.EXT`, `STEM-DATE.EXT` | the same with logrotate's `extension .EXT`, where LOG is `STEM.EXT` |
+//! | `STEM.N.EXT`, `STEM-DATE.EXT` | logrotate with `extension .EXT`, if LOG is `STEM.EXT` |
 //! | each with `.gz`, `.xz`, `.bz2`, `.zst` | compressed, see [`Compression`] |
 
 use std::cmp::Reverse;
@@ -15,8 +15,8 @@ use crate::Compression;
 /// older. Names of different kinds cannot be compared.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Age {
-    /// A date: the numbers of its name, and the character before them. The first number is the day
-    /// (20260101). The others are the hour, the time or a counter.
+    /// A date: the numbers in the file name, and the character before them. The first number is the
+    /// day (20260101). The others are the hour, the time or a counter.
     Date(Vec<u64>, u8),
     /// A number and the number of its digits. The highest number is the oldest.
     Number(Reverse<(u32, usize)>),

@@ -13,9 +13,9 @@ pub struct Position {
     /// Fingerprint of the bytes before it in its file.
     #[serde(flatten)]
     pub prefix: Fingerprint,
-    /// Fingerprint of a whole older file, if only a first line comes before the position: a first
-    /// line alone does not identify a file. It is the newest file with more than one line; without
-    /// one, [`Fingerprint::empty`].
+    /// Fingerprint of a whole older file, if at most one line comes before the position. One line
+    /// alone does not identify a file. The older file is the newest one with more than one line. If
+    /// there is none, this is [`Fingerprint::empty`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Fingerprint>,
 }

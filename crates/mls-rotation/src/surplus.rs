@@ -1,4 +1,4 @@
-//! Removes bytes from a file that were never committed.
+//! Removes bytes that were never committed from a file.
 
 use std::fs::File;
 use std::io;

@@ -104,9 +104,9 @@ pub fn decode(cell: &str) -> Option<Cow<'_, str>> {
     Some(if has_symbol { Cow::Owned(with_controls(&text)) } else { text })
 }
 
-/// Returns whether this line needs no decoding: each known value is the text of its cell. Then the
-/// line has no apostrophe, no symbol and no control character. Checking a whole line is faster than
-/// checking each cell.
+/// Returns whether this line certainly needs no decoding, because it has no apostrophe, no symbol
+/// and no control character. Then each known value is the text of its cell. Checking a whole line
+/// is faster than checking each cell.
 #[must_use]
 pub fn are_plain(line: &str) -> bool {
     // In UTF-8, control characters from U+0080 on begin with this byte.

@@ -3,17 +3,18 @@
 //! Its cells are separated by `;`, and its dates are `dd/mm/yyyy HH:MM`. The first releases had no
 //! `reverse_dns_status`, and later ones had no `country_code`, `asn` and `aso`. A file that several
 //! releases wrote has rows of several lengths (`lib/maillogsentinel/parser.py`,
-//! `bin/update_csv_geolocation.py`). It escaped nothing, so a leading `'` belongs to the text.
+//! `bin/update_csv_geolocation.py`). The original escaped nothing, so a leading `'` belongs to the
+//! text.
 //!
 //! | legacy `reverse_dns_status` | becomes |
 //! |---|---|
-//! | `OK`, `Errno 1` to `Errno 4` | the same |
-//! | `ERRNO n` (last releases) | like `Errno n` |
+//! | `OK`, `Errno 1` to `Errno 4` | unchanged |
+//! | `ERRNO n` (last releases) | what `Errno n` becomes |
 //! | `Errno -2` (`EAI_NONAME` of getaddrinfo(3)) | `Errno 1`, name not found |
 //! | `Errno -3` (`EAI_AGAIN`), `Timeout` | `Errno 2`, the server failed or did not answer |
 //! | `Errno -4` (`EAI_FAIL`), `Failed (Unknown)` | `Errno 3`, refused or unrecoverable |
 //! | `Errno -5` (`EAI_NODATA`) | `Errno 4`, no PTR data |
-//! | anything else | the same |
+//! | anything else | unchanged |
 
 use std::borrow::Cow;
 use std::io::{self, Read};

@@ -130,8 +130,8 @@ impl Decoder {
         }
         let outcome = self.outcome;
         let Some(cells) = self.split(line)? else { return Ok(None) };
-        // Old legacy headers have fewer columns. A data row never matches, because `date` is not a
-        // date.
+        // Compare only five cells, because old legacy headers have fewer columns. A data row never
+        // matches, because its second cell is a date.
         if is_header(&cells[..5]) {
             return Ok(None);
         }

@@ -11,7 +11,8 @@ pub(crate) struct Answers {
     now: BTreeMap<String, String>,
 }
 
-/// `Config` shows one path under this key. It made the path of two keys, so it is not written back.
+/// `Config` shows an absolute path under this key. The path is made from `working_dir` and
+/// `csv_filename`, so setup does not write it back.
 const CSV: &str = "paths.csv_filename";
 
 impl Answers {

@@ -36,7 +36,7 @@ pub(crate) enum Check {
     ExtractionSchedule,
     User,
     OneOf(&'static [&'static str]),
-    /// One or more of these, separated by commas.
+    /// One or more of these words, separated by commas.
     ListOf(&'static [&'static str]),
     Port,
     /// A number of days, or empty.
@@ -47,7 +47,7 @@ pub(crate) enum Check {
     Enforcers,
     /// A host name or an IP address.
     Host,
-    /// The same, or the directory of a socket.
+    /// A host name, an IP address, or the directory of a socket.
     HostOrSocket,
     /// Any text, but not empty.
     Text,
@@ -265,7 +265,8 @@ fn is_refused(configuration: &str) -> bool {
     Config::parse(Path::new(CONFIGURATION), configuration).is_err()
 }
 
-/// A path in units and in the logrotate rule. The sandbox of the units must not hide it.
+/// Refuses a path that cannot be in a unit or in the logrotate rule, and a path that the sandbox of
+/// the units hides.
 fn path(value: &str) -> Result<(), String> {
     refuse_if(
         value.contains(['"', '\\', '%', '*', '?', '[', ']', '{', '}']),

@@ -18,7 +18,7 @@ use rustix::fs::{
 
 use crate::system::{Account, TargetSystem, run};
 
-/// Who created a directory. The same user must remove it.
+/// The user who created a directory. The same user must remove it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Maker {
     Root,

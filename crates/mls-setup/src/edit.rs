@@ -93,9 +93,9 @@ impl KeyLines {
         found
     }
 
-    /// Returns the indentation of a new key after line `after`. It is that of the key that it
-    /// replaces, or that of the next line. So the key does not continue the value before it, and
-    /// the next line does not continue the key.
+    /// Returns the indentation of a new key after line `after`: the indentation of the key that it
+    /// replaces, or of the next line. So the new key does not continue the value before it, and the
+    /// next line does not continue the new key.
     fn indent<'a>(&self, lines: &[&'a str], after: usize) -> &'a str {
         if let Some(key) = self.key {
             return indent(lines[key]);

@@ -112,7 +112,7 @@ impl Saved {
         Ok(Some(Self { content, mode: meta.mode() & 0o7777, uid: meta.uid(), gid: meta.gid() }))
     }
 
-    /// Restores it at `path`.
+    /// Restores the file at `path`.
     pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
         let new = beside(path);
         remove_if_there(&new)?;

@@ -95,8 +95,8 @@ pub(crate) fn installed_files(root: &Path) -> Vec<PathBuf> {
     for directory in ["bin", "lib/systemd/system", "share"] {
         collect(&root.join("usr/local").join(directory), &mut found);
     }
-    // The package and a source tree install this file at the same path. It is from the source tree
-    // if only the unit from the source tree uses it.
+    // The package and a source tree install `block.nft` at the same path. The file is from the
+    // source tree if the source tree has installed its unit and the package has not.
     let unit = "lib/systemd/system/maillogsentinel-block-nft.service";
     let is_packaged = root.join("usr").join(unit).exists();
     let rules = root.join("usr/share/maillogsentinel/block.nft");

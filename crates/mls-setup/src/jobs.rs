@@ -180,7 +180,8 @@ impl Job {
 /// A unit that no schedule of the configuration starts.
 pub(crate) struct Companion {
     pub(crate) unit: &'static str,
-    /// The service that it starts, or that it is itself, if that service runs as the service's user.
+    /// The service that this unit starts, or the unit itself if it is a service. `None` if this
+    /// service does not run as the service's user.
     pub(crate) service: Option<&'static str>,
     /// The files that a path unit watches.
     pub(crate) watched: fn(&Answers) -> Vec<PathBuf>,

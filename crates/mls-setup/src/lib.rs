@@ -90,8 +90,8 @@ pub use args::Args;
 /// Runs the setup.
 ///
 /// # Errors
-/// See the guarantees above. After any error the machine is as before, except after exit 69 of
-/// the first run of the service.
+/// See the guarantees above. After an error, the machine is as before. The exception is exit 69 of
+/// the first run of the service: then the setup stays.
 #[expect(clippy::needless_pass_by_value, reason = "the shape of every tool's run")]
 pub fn run(args: Args, _: Config) -> anyhow::Result<()> {
     let signals = signals::Signals::catch()?;

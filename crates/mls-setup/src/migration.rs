@@ -59,7 +59,7 @@ pub(crate) fn original_units(system: &TargetSystem) -> Vec<&'static str> {
 pub(crate) fn complete(answers: &mut Answers, system: &TargetSystem) -> anyhow::Result<()> {
     refuse_crontabs(system)?;
     let working_dir = answers.get("paths.working_dir").to_owned();
-    // The default of the original is a directory inside that of the CSV.
+    // The default state directory of the original is inside the directory of the CSV.
     let beside_csv = format!("{working_dir}/state");
     let is_there = |path: &str| system.path(path).exists();
     if !is_there(&format!("{}/state.offset", answers.get("paths.state_dir")))
@@ -83,8 +83,8 @@ pub(crate) fn complete(answers: &mut Answers, system: &TargetSystem) -> anyhow::
 
 /// Returns the user who ran the original and owns its data.
 ///
-/// This user could create links to files of another user, so that root would take that user for the
-/// owner. So files behind links do not count.
+/// This user could create links to files of another user, and root would then find the wrong owner.
+/// So root does not use files behind links.
 fn owner(answers: &Answers, system: &TargetSystem) -> anyhow::Result<Option<String>> {
     let state = format!("{}/state.offset", answers.get("paths.state_dir"));
     for path in [answers.get("paths.csv_filename"), &state] {
@@ -102,7 +102,8 @@ fn owner(answers: &Answers, system: &TargetSystem) -> anyhow::Result<Option<Stri
     Ok(None)
 }
 
-/// The owner of a regular file with one name; `None` if there is no such file.
+/// The owner of a regular file that has no second name (hard link); `None` if there is no such
+/// file.
 fn owner_without_links(system: &TargetSystem, path: &str) -> io::Result<Option<u32>> {
     let root = fs::File::open(system.root())?;
     let (flags, links) = (OFlags::PATH | OFlags::CLOEXEC, ResolveFlags::NO_SYMLINKS);

@@ -34,7 +34,7 @@ pub(crate) struct Plan {
     /// Files of an earlier setup that this one does not write.
     pub(crate) stale: Vec<PathBuf>,
     pub(crate) directories: Vec<PathBuf>,
-    /// Directories outside these that everybody may read in.
+    /// The members of `directories` that everybody may read. They contain only metrics.
     public_directories: Vec<PathBuf>,
     pub(crate) switches: Switches,
     /// Units of the Python original, which would hide those of the package.
@@ -183,7 +183,7 @@ fn configuration(system: &TargetSystem, answers: &Answers, base: &str) -> anyhow
     Ok(NewFile { path: CONFIGURATION.into(), content: FileContent::Text(text), readers })
 }
 
-/// Those of the directories that the units do not make.
+/// Returns the directories that systemd does not create for the units.
 fn elsewhere(directories: &[PathBuf]) -> Vec<PathBuf> {
     let is_own = |path: &Path| {
         OWN_DIRECTORIES.iter().chain([&METRICS_DIRECTORY]).any(|own| path.starts_with(own))

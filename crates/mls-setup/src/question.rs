@@ -18,9 +18,10 @@ struct Question {
     default: &'static str,
 }
 
-/// Whether to fetch the IP databases at the end; not a key of the configuration.
+/// The key of an answer: whether to fetch the IP databases at the end. The configuration has no
+/// such key.
 pub(crate) const FETCH: &str = "fetch";
-/// Whether to send a test mail at the end; not a key of the configuration.
+/// The key of an answer: whether to send a test mail at the end. The configuration has no such key.
 pub(crate) const TEST_MAIL: &str = "test_mail";
 
 /// The entries of the journal to read in addition to those of this machine's mail servers.
@@ -38,7 +39,8 @@ const DEPENDENT: [(&str, &str); 3] = [
     ("database.ssl_key", "database.ssl_cert"),
 ];
 
-/// Keys, each with keys whose values fit only its value: if it changes, they lose theirs.
+/// Keys, each with the keys that depend on its value. If its value changes, setup clears their
+/// values.
 const BELONGING: [(&str, &[&str]); 3] = [
     (
         "report.smtp_host",
@@ -178,7 +180,7 @@ fn has_recipients(answers: &Answers) -> bool {
 }
 
 fn has_remote_mail_server(answers: &Answers) -> bool {
-    // A configuration can have them for this machine too.
+    // The mail server of this machine can have these settings too.
     let has_settings = ["report.smtp_tls", "report.smtp_port", "report.smtp_user"]
         .iter()
         .any(|key| answers.is_set(key));
@@ -271,7 +273,7 @@ fn ask(
     }
 }
 
-/// Clears the keys that belong to a key.
+/// Clears the keys that depend on the value of `key`.
 fn forget_belonging(answers: &mut Answers, key: &str) {
     let belonging = BELONGING.iter().filter(|(there, _)| *there == key);
     for key in belonging.flat_map(|(_, keys)| *keys) {

@@ -17,7 +17,7 @@ use crate::system::{Account, Scheduler, TargetSystem, run};
 /// A step. It names the service's user, because an earlier step may create that user.
 #[derive(Debug)]
 pub(crate) enum Step {
-    /// The first step: its undo starts the units again that run now.
+    /// The first step. It notes which units run now, and its undo starts them again.
     NoteRunningUnits,
     CreateUser(String),
     JoinGroup {
@@ -257,8 +257,8 @@ impl<'a> Changes<'a> {
 }
 
 impl Undo {
-    /// Undoes a change. A signal to the foreground processes of the terminal does not reach its
-    /// commands.
+    /// Undoes a change. Its commands run in the background, so Ctrl-C at the terminal does not end
+    /// them.
     pub(crate) fn run(self, system: &TargetSystem) -> anyhow::Result<()> {
         let command = match self {
             Self::Restore { path, saved } => {

@@ -49,7 +49,7 @@ impl TargetSystem {
         &self.root
     }
 
-    /// The path of a system's file for this process.
+    /// Returns the path at which this process finds the file `path` of the system.
     pub(crate) fn path(&self, path: impl AsRef<Path>) -> PathBuf {
         let path = path.as_ref();
         self.root.join(path.strip_prefix("/").unwrap_or(path))

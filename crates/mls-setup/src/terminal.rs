@@ -8,7 +8,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::signals::Signals;
 
-/// A longer line is not an answer.
+/// If a line is longer than this number of bytes, reading ends.
 const LONGEST_LINE: usize = 64 * 1024;
 
 /// Standard input. Reading stops when a signal arrives.
@@ -56,7 +56,7 @@ impl<'a> Terminal<'a> {
             return Ok(true);
         }
         let mut buffer = [0; 4096];
-        // Without a buffer, because `poll` does not see bytes in the buffer of `Stdin`.
+        // Read without a buffer, because `poll` does not see bytes in the buffer of `Stdin`.
         let length = rustix::io::read(&stdin, &mut buffer)?;
         self.pending.extend_from_slice(&buffer[..length]);
         Ok(length > 0)

@@ -72,8 +72,9 @@ fn steps(system: &TargetSystem, switches: &Switches, files: Vec<PathBuf>) -> Vec
     steps
 }
 
-/// Forgets when the timers last fired. Otherwise a later setup would at once run what was due in
-/// between. The same command for a service would remove its state directory.
+/// Removes the times at which the timers last fired. Otherwise a later setup would at once start
+/// each job that was due in between. Only timers are cleaned: for a service, this command would
+/// remove the state directory.
 fn forget(system: &TargetSystem, switches: &Switches) {
     for unit in &switches.disable {
         if Path::new(unit).extension().is_some_and(|kind| kind == "timer") {

@@ -69,7 +69,7 @@ pub(crate) async fn connect(options: &ConnectOptions) -> anyhow::Result<Connecti
     }
 }
 
-/// The words of errors, and what to do.
+/// Words in the text of an error, and the advice to add to that text.
 const CURES: [(&str, &str); 9] = [
     (
         "Connection refused",
@@ -111,8 +111,8 @@ fn cure(text: &str) -> &'static str {
     CURES.iter().find(|(words, _)| text.contains(words)).map_or("", |(_, cure)| *cure)
 }
 
-/// What to do if the server refuses the login or the database. The codes are those of
-/// [`ErrorClass`].
+/// Returns advice for an error by which the server refuses the login or the database.
+/// [`ErrorClass`] uses the same codes.
 fn cure_of_refusal(error: &sqlx::Error) -> &'static str {
     let sqlx::Error::Database(error) = error else { return "" };
     let number = error.try_downcast_ref::<MySqlDatabaseError>().map(MySqlDatabaseError::number);

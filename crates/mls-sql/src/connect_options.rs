@@ -101,7 +101,7 @@ impl ConnectOptions {
                 let mut options = PgConnectOptions::from_str(url).map_err(|why| bad_url(&why))?;
                 check_port(options.get_port())?;
                 if options.get_database().is_none() {
-                    // The default of PostgreSQL's own clients.
+                    // PostgreSQL's own clients use this default too.
                     let user = options.get_username().to_owned();
                     options = options.database(&user);
                 }
@@ -161,7 +161,7 @@ impl ConnectOptions {
 
     /// Whether there is something to connect to: `false` only for an SQLite file that does not exist.
     pub(crate) fn exists(&self) -> bool {
-        // If it cannot be seen, the error of opening it says why.
+        // If the check fails, opening the file fails too, and that error says why.
         !matches!(self, Self::Sqlite(path) if !path.try_exists().unwrap_or(true))
     }
 
@@ -212,8 +212,8 @@ impl ConnectOptions {
     }
 }
 
-/// Refuses a server that is neither a host nor the path of a socket, and a file of authorities that
-/// cannot be read.
+/// Refuses a server that is neither a host nor the path of a socket, and a file of certificates
+/// that cannot be read.
 fn check_server(settings: &Settings) -> anyhow::Result<()> {
     let host = settings.db_host.as_deref().filter(|host| !host.starts_with('/'));
     if let Some(other) = host.filter(|host| !is_host(host)) {
@@ -256,8 +256,8 @@ fn bad_url(why: &dyn std::fmt::Display) -> anyhow::Error {
     Exit::Usage.error(format!("--url is not the URL of a database: {why}"))
 }
 
-/// SQLite does not read `:memory:` and names that begin with `file:` as names of files. Rows could
-/// be lost when the tool ends.
+/// Refuses `:memory:` and names that begin with `file:`. SQLite does not read them as names of
+/// files, so rows could be lost when the tool ends.
 fn sqlite_file(path: &Path, before: &str) -> Result<ConnectOptions, String> {
     let name = path.to_string_lossy();
     if name == ":memory:" || name.starts_with("file:") {
@@ -292,7 +292,8 @@ pub(crate) fn sqlite(path: &Path, create: bool) -> anyhow::Result<SqliteConnectO
         .busy_timeout(BUSY_TIMEOUT))
 }
 
-/// Nobody can listen to a connection within this machine. Any other server must prove its identity.
+/// Requires that a server on another machine proves its identity. Nobody can listen to a connection
+/// within this machine.
 fn verified_postgresql(options: PgConnectOptions) -> PgConnectOptions {
     let local = options.get_socket().is_some() || is_local(options.get_host());
     options.ssl_mode(if local { PgSslMode::Prefer } else { PgSslMode::VerifyFull })

@@ -47,7 +47,7 @@ struct CursorRow {
     loaded_by: Option<String>,
 }
 
-/// Reads the positions `FROM` something.
+/// Reads positions. `from` is the part of the query after `FROM`.
 fn read(database: &mut Database, from: &str) -> anyhow::Result<Vec<CursorRow>> {
     let sql = format!("SELECT source, position, machine, {LOADED_BY} FROM {from}");
     let rows = database.rows(&sql, "reading the positions in")?;
@@ -112,8 +112,8 @@ fn is_duplicate(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation)
 }
 
-/// A host must not load its log a second time: neither after it was renamed, nor as another user of the
-/// database.
+/// Fails if this machine has loaded the same log before, under another source name or as another
+/// user of the database.
 fn refuse_loaded(database: &mut Database, source: &Source, cursor: &Value) -> anyhow::Result<()> {
     let Some(id) = &source.machine else { return Ok(()) };
     let ours = logs(cursor);
@@ -152,8 +152,8 @@ pub(crate) fn source_of_this_machine(database: &mut Database) -> anyhow::Result<
     Ok(database.texts(&sql, "reading the positions in")?.into_iter().next())
 }
 
-/// Another pipeline has committed for this source, or the log was read from the position of another
-/// source.
+/// Returns the error for a run that did not start from the committed position. Either another
+/// pipeline has committed for this source, or the log was read from the position of another source.
 pub(crate) fn overtaken(database: &Database, source: &Source) -> anyhow::Error {
     let (shown, name) = (&database.shown, &source.name);
     Exit::TempFail.error(format!(

@@ -14,9 +14,9 @@ use crate::dialect::Dialect;
 use crate::error_class::ErrorClass;
 use crate::schema::TableName;
 
-/// How long a server may take for a statement. If its machine has died, only this limit ends the wait:
-/// the kernel gives up after about the same time while it sends (tcp(7), `tcp_retries2`), but never
-/// while it waits for an answer.
+/// How long a server may take for a statement. If the server's machine has died, only this limit
+/// ends the wait for an answer. The kernel has a limit only for sending, and it is about as long
+/// (tcp(7), `tcp_retries2`).
 const STATEMENT_TIMEOUT: Duration = Duration::from_mins(15);
 
 /// A connection to a database.
@@ -56,7 +56,7 @@ impl Database {
         let mut database = Self::connect(options, table)?;
         let result = work(&mut database);
         let Self { runtime, connection, .. } = database;
-        // Everything is committed. Do not wait long for a server that does not answer.
+        // The work is finished. Do not wait long for a server that does not answer.
         let close = async {
             let (_, relay) = match connection {
                 Connection::Sqlite(c) => (c.close().await, None),
@@ -71,8 +71,8 @@ impl Database {
         result
     }
 
-    /// The same as [`with`](Self::with) for a database that exists: an SQLite file is not created.
-    /// Exit 66 if the file does not exist.
+    /// Does the same as [`with`](Self::with), but does not create an SQLite file. Fails with exit
+    /// 66 if the file does not exist.
     pub(crate) fn existing<T>(
         options: &ConnectOptions,
         table: &TableName,
@@ -128,8 +128,8 @@ impl Database {
         let result = runtime.block_on(async {
             match connection {
                 Connection::Sqlite(c) => sqlx::raw_sql(sql).execute(c).await.map(drop),
-                // PostgreSQL forgets an unnamed statement when sqlx asks for a type that it does
-                // not know.
+                // The statement needs a name. When sqlx asks PostgreSQL for an unknown type,
+                // PostgreSQL forgets an unnamed statement.
                 Connection::Postgresql(c, relay) => {
                     let result = sqlx::query(sql).persistent(true).execute(c).await;
                     result.map(drop).map_err(|error| relay.explain(error))
@@ -192,7 +192,7 @@ impl Database {
         let rows = within(*limit, runtime, async {
             each!(connection, c => {
                 let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut *c).await;
-                // Unchecked: MySQL declares text with a binary collation as bytes.
+                // Do not check the type: MySQL declares text with a binary collation as bytes.
                 rows.and_then(|rows| {
                     let text = |row, n| Row::try_get_unchecked::<Option<String>, _>(row, n);
                     let texts = |row| (0..Row::len(row)).map(|n| text(row, n)).collect();
@@ -259,7 +259,8 @@ impl Database {
     }
 }
 
-/// Returns the text of an error. sqlx would add a line number in the source code of PostgreSQL.
+/// Returns the text of an error, without the line number in PostgreSQL's source code that sqlx
+/// adds.
 pub(crate) fn describe(error: &sqlx::Error) -> String {
     match error {
         sqlx::Error::Io(error) => error.to_string(),
@@ -270,7 +271,7 @@ pub(crate) fn describe(error: &sqlx::Error) -> String {
             },
             None => error.to_string(),
         },
-        // sqlx adds where in its code the error is.
+        // Remove the place in sqlx's own code, which sqlx adds.
         sqlx::Error::Protocol(text) => text.split(" (sqlx").next().unwrap_or(text).to_owned(),
         _ => error.to_string(),
     }
@@ -280,7 +281,7 @@ pub(crate) fn describe(error: &sqlx::Error) -> String {
 fn error_of_file(error: sqlx::Error) -> sqlx::Error {
     let sqlx::Error::Database(what) = &error else { return error };
     match what.code().as_deref() {
-        // SQLITE_CONSTRAINT_COMMITHOOK
+        // SQLite calls this code SQLITE_CONSTRAINT_COMMITHOOK.
         Some("531") => sqlx::Error::InvalidArgument(
             "it ends the transaction, and a file must be one transaction".into(),
         ),

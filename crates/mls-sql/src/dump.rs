@@ -32,7 +32,7 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
-    /// Exit 64 if `since` is not before `until`.
+    /// Fails with exit 64 if `since` is not before `until`.
     pub(crate) fn check_order(&self) -> anyhow::Result<()> {
         match (&self.since, &self.until) {
             (Some(since), Some(until)) if since >= until => Err(Exit::Usage.error(
@@ -78,7 +78,7 @@ pub(crate) fn run(
             break;
         }
         if last.is_none() {
-            // The next page would be this one again.
+            // The next query would return the same page again.
             return Err(Exit::DataErr.error(format!(
                 "table {table} in {shown} has rows without a time or an ID; remove them"
             )));
@@ -139,7 +139,7 @@ impl Query {
             let name = mapping.column(field).map(|name| dialect.name(name));
             name.with_context(|| format!("the mapping has no column for {}", field.name()))
         };
-        // Without the table, PostgreSQL would order by the text of the selected column.
+        // Without the name of the table, PostgreSQL would order by the text of the selected column.
         let of_table = |name: &str| format!("{table}.{name}");
         let time = of_table(&column(Field::Csv(Column::Date))?);
         let id = mapping.id();
@@ -214,7 +214,7 @@ fn set_member<'r>(
     let text = value.map(Cow::Borrowed);
     let added = &mut record.enrichment;
     match field {
-        // The key of the row has the date, and a record does not name its source.
+        // The record has its date already, and a record has no member for the source.
         Field::Csv(Column::Date) | Field::Source => {}
         Field::Csv(Column::Server) => record.server = text,
         // PostgreSQL writes the length of the prefix after an address of type inet.
@@ -253,12 +253,12 @@ fn number<T: std::str::FromStr>(value: Option<&str>, field: Field) -> anyhow::Re
     value.map(read).transpose()
 }
 
-/// Reads a time of any of the databases. One without a zone is UTC.
+/// Reads a time in the format of any of the databases. A time without a zone is UTC.
 fn parse_time(text: &str) -> Option<DateTime<FixedOffset>> {
     let zone = text.get("2026-06-01T".len()..)?.split_once(['Z', '+', '-']);
     let missing = match zone {
         None => "+00:00",
-        // PostgreSQL leaves out the minutes.
+        // PostgreSQL leaves out the minutes of a zone if they are 0.
         Some((_, zone)) if zone.len() == 2 => ":00",
         Some(_) => "",
     };

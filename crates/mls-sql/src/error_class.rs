@@ -139,7 +139,8 @@ fn of_mysql(number: u16, state: &str) -> ErrorClass {
     }
 }
 
-/// The low byte of an extended result code is the primary result code.
+/// Returns the class of an SQLite result code. The low byte of an extended result code is the
+/// primary result code.
 fn of_sqlite(code: i32) -> ErrorClass {
     match code & 0xff {
         5 | 6 => ErrorClass::Temporary,

@@ -1,11 +1,15 @@
 //! Writes events as SQL, to standard output or to a file in a directory.
 //!
-//! With a cursor file S, the file is written in three steps. It gets a hidden temporary name that
-//! belongs to S. Then S is committed, with both names in it. Then the file gets its final name.
+//! With a cursor file S, `export` writes the file in three steps. It writes the rows to a file with
+//! a hidden temporary name that belongs to S. Then it commits S, which contains the temporary and
+//! the final name. Then it renames the file.
 //!
-//! The next start therefore finds one of three states. There is no temporary file. Or S describes
-//! the whole temporary file: it is renamed now. Or S does not describe it: it was never committed
-//! and is written again.
+//! If a run died, the next run finds one of three states:
+//!
+//! - There is no temporary file.
+//! - S describes the whole temporary file. The next run renames it.
+//! - S does not describe the temporary file, so its rows were never committed. The next run writes
+//!   the file again.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -104,8 +108,8 @@ pub(crate) fn is_of_another_machine(name: &str) -> bool {
     has_another_id(name, &machine())
 }
 
-/// Whether the name of a file has the ID of a machine, and the name of `this` machine ends with
-/// another one or with none.
+/// Whether the name of a file contains the ID of another machine. `this` is the name of this
+/// machine, which ends with its ID if it has one.
 fn has_another_id(name: &str, this: &str) -> bool {
     id(name).is_some_and(|id| this.rsplit_once('-').is_none_or(|(_, ours)| ours != id))
 }
@@ -170,7 +174,7 @@ struct Export<'a> {
     part: PathBuf,
     cursor_file: Option<PathBuf>,
     committed: CursorFile,
-    /// The temporary file exists and no committed cursor names it yet.
+    /// Whether the temporary file exists and no committed cursor names it yet.
     begun: bool,
     open: Option<SqlFile<BufWriter<File>>>,
     format: &'a SqlFormat<'a>,
@@ -268,8 +272,9 @@ impl Export<'_> {
         self.part.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
-    /// Renames the file that the last commit names, if that run died before it renamed it. Looks in the
-    /// directory that the commit names, and in the directory of this run, in case the file was moved.
+    /// Renames the file of the last commit, if the run died after the commit and before the rename.
+    /// Looks in the directory that the commit names, and in the directory of this run, in case the
+    /// file was moved.
     fn finish_interrupted(&self) -> anyhow::Result<()> {
         let CursorFile { file: Some(name), data: Some(data), part, .. } = &self.committed else {
             return Ok(());
@@ -357,7 +362,7 @@ mod tests {
                 "20261125_023000_mail-server_000012_maillogsentinel_export.sql",
                 "20261125_023000_mx1-5E2F00C1_000012_maillogsentinel_export.sql",
                 "20261125_023000_mx1-5e2f00c10_000012_maillogsentinel_export.sql",
-                // The Python original.
+                // The Python original wrote this name.
                 "20261128_1400_maillogsentinel_export.sql",
                 "mx9-00c15e2f_1400_maillogsentinel_export.sql",
                 "mx9-00c15e2f_000012.sql",

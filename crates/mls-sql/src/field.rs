@@ -24,7 +24,7 @@ pub enum Field {
     Client,
     /// The port of the client.
     Port,
-    /// Postfix's queue ID of the message that a login was followed by.
+    /// Postfix's queue ID of the message that the client sent after the login.
     QueueId,
 }
 
@@ -43,12 +43,13 @@ const OTHERS: [(Field, &str); 10] = [
 ];
 
 impl Field {
-    /// Every field: the columns of the CSV first.
+    /// Returns every field. The columns of the CSV come first.
     pub fn all() -> impl Iterator<Item = Self> {
         Column::ALL.into_iter().map(Self::Csv).chain(OTHERS.map(|(field, _)| field))
     }
 
-    /// The name that a mapping file uses: that of the CSV column or of the record's member.
+    /// Returns the name that a mapping file uses: the name of the CSV column or of the record's
+    /// member.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -57,7 +58,7 @@ impl Field {
         }
     }
 
-    /// The field that is called `name`.
+    /// Returns the field that has this name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::all().find(|field| field.name() == name)
@@ -73,7 +74,7 @@ mod tests {
     #[test]
     fn every_member_of_a_record_can_be_stored() {
         for member in Auth::MEMBERS.iter().chain(Enrichment::MEMBERS) {
-            // A row is one attempt.
+            // `attempts` needs no column, because a row is one attempt.
             if *member != "attempts" {
                 assert!(Field::from_name(member).is_some(), "{member}");
             }

@@ -114,7 +114,8 @@ fn statements(table: &TableName) -> Vec<String> {
     all
 }
 
-/// PostgreSQL has no `CREATE ROLE IF NOT EXISTS`.
+/// Returns the statement that creates a role unless it exists. In PostgreSQL, `CREATE ROLE` has no
+/// `IF NOT EXISTS`.
 fn role(name: &str) -> String {
     format!(
         "DO $$ BEGIN CREATE ROLE {name} NOLOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
@@ -139,9 +140,10 @@ fn events_table(table: &TableName, mapping: &Mapping, sequence: &str) -> String 
     )
 }
 
-/// The function that returns the cursors of other roles that have loaded logs of a machine. Only the
-/// machine itself can compute its ID, so a role learns nothing about other machines. Without this
-/// function, a server whose role was renamed would load its log a second time.
+/// Returns the statement that creates an SQL function. The SQL function returns the cursors of
+/// other roles that have loaded logs of a machine. Only the machine itself can compute its ID, so a
+/// role learns nothing about other machines. Without this function, a server whose role was renamed
+/// would load its log a second time.
 fn machine_function(table: &TableName) -> String {
     let function = POSTGRESQL.name(&format!("{}_of_machine", table.name()));
     let cursor = POSTGRESQL.name(&table.cursor());
@@ -155,7 +157,7 @@ $$"
     )
 }
 
-/// The statement that creates the partitions of the coming months and of the last ones.
+/// Returns the statement that creates the partitions of the last and the coming months.
 fn create_ahead(table: &TableName) -> String {
     let function = POSTGRESQL.name(&format!("{}_partition", table.name()));
     format!(
@@ -164,7 +166,7 @@ fn create_ahead(table: &TableName) -> String {
     )
 }
 
-/// Creates the partitions of the coming months, if the table is one of [`print()`].
+/// Creates the partitions of the last and the coming months, if [`print()`] has made the table.
 pub(crate) fn extend(database: &mut Database) -> anyhow::Result<()> {
     if is_table(database)? {
         database.must(&create_ahead(&database.table), "creating partitions in")?;
@@ -191,13 +193,15 @@ pub(crate) fn has_function(
     Ok(!database.texts(&sql, "looking for functions in")?.is_empty())
 }
 
-/// The function that creates the partition of a month. It runs with the rights of its owner, so it
-/// bounds what a stolen role can do: some hundred empty tables.
+/// Returns the statement that creates an SQL function. The SQL function creates the partition of a
+/// month. It runs with the rights of its owner, so it accepts only some hundred months. A stolen
+/// role can create only these empty tables.
 ///
 /// A role can create views in `pg_temp`, and functions in `public` before PostgreSQL 15. So the
 /// body names the schema of all that it calls (PostgreSQL manual, CREATE FUNCTION, "Writing
-/// SECURITY DEFINER Functions Safely"), and [`search_path`] ends with `pg_temp`. It takes locks only
-/// for a month that is missing. If another role holds them for long, the error names that role.
+/// SECURITY DEFINER Functions Safely"), and [`search_path`] ends with `pg_temp`. The SQL function
+/// takes locks only if the partition is missing. If another role holds these locks for long, the
+/// error names that role.
 fn partition_function(table: &TableName) -> String {
     let name = table.name();
     let (events, text) = (POSTGRESQL.name(name), POSTGRESQL.text(name));
@@ -236,16 +240,16 @@ END $$"
     )
 }
 
-/// The statement that limits a function to the schema of the tables. Without `pg_temp` in the path,
-/// PostgreSQL would look there first.
+/// Returns the statement that limits a function to the schema of the tables. If the path did not
+/// contain `pg_temp`, PostgreSQL would search `pg_temp` first.
 fn search_path(function: &str) -> String {
     let alter =
         POSTGRESQL.text(&format!("ALTER FUNCTION {function} SET search_path = %I, pg_temp"));
     format!("DO $$ BEGIN EXECUTE pg_catalog.format({alter}, pg_catalog.current_schema()); END $$")
 }
 
-/// The months that this run has asked for, in a table that [`print()`] has made, and whether they have
-/// a partition.
+/// Creates partitions in a table that [`print()`] has made. Remembers for each month of this run
+/// whether its partition exists.
 pub(crate) struct Partitions {
     function: String,
     months: HashMap<(i32, u32), bool>,

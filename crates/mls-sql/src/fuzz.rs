@@ -21,11 +21,11 @@ fn split(text: &[u8], dialect: Dialect) -> anyhow::Result<Vec<String>> {
     Ok(texts)
 }
 
-/// An SQL file: each of its statements is one statement.
+/// Splits an SQL file. Splitting one of its statements again must return the same statement.
 pub fn statements(text: &[u8]) {
     for dialect in DIALECTS {
         for statement in split(text, dialect).unwrap_or_default() {
-            // Not all servers take a vertical tab for a blank, so it is text.
+            // A vertical tab counts as text, because not all servers read it as a blank.
             assert!(!statement.trim_ascii().is_empty() && !statement.contains('\0'));
             let again = split(statement.as_bytes(), dialect).expect("a statement");
             assert_eq!(again, [statement], "{dialect:?}");
@@ -33,7 +33,8 @@ pub fn statements(text: &[u8]) {
     }
 }
 
-/// Text of clients and names of columns: neither leaves its quotes, and a row is one row.
+/// Checks that a name and the text of a client stay inside their quotes, and that one event becomes
+/// one row.
 pub fn literals(bytes: &[u8]) {
     let text = clean(bytes);
     let date = Timestamp::parse("2026-06-01T00:00:45Z").expect("a time");
@@ -59,13 +60,13 @@ pub fn literals(bytes: &[u8]) {
     assert_eq!(line.split(|b| *b == b'\t').count(), mapping.filled().count());
 }
 
-/// A mapping file: it fills a column, and its names stay in their quotes.
+/// Checks that a valid mapping file fills a column, and that its names stay inside their quotes.
 pub fn mapping(text: &[u8]) {
     for dialect in DIALECTS {
         let Ok(mapping) = Mapping::parse(text, dialect) else { continue };
         assert!(mapping.filled().next().is_some());
         let sql = format!("INSERT INTO t ({}) VALUES (1);SELECT 1", mapping.names(dialect));
-        // A byte order mark outside quotes is refused, and none of these is outside.
+        // `split` refuses a byte order mark outside quotes. Here, each of them is inside quotes.
         assert_eq!(split(sql.as_bytes(), dialect).expect("two statements").len(), 2, "{dialect:?}");
     }
 }

@@ -45,10 +45,10 @@
 //! | has changed since its import | exit 65; `import` runs nothing |
 //! | has a statement that fails | exit 65, or the code for the error; this file changes nothing |
 //!
-//! `load` and `import` of one machine must not fill one table, because the SQL files can hold the same
-//! attempts as the log. The second one ends with exit 78; `--allow-duplicates` continues anyway. `import` runs
-//! the files of other machines all the same. The ID in the name of a file says which machine has
-//! exported it; a file without an ID counts as one of this machine.
+//! `load` and `import` of one machine must not fill the same table, because the SQL files can hold
+//! the same attempts as the log. The second command ends with exit 78; `--allow-duplicates`
+//! continues anyway. `import` always runs the files of other machines. The ID in the name of a file
+//! says which machine has exported it. A file without an ID counts as a file of this machine.
 //!
 //! # The Python original
 //! `convert` converts the table of the Python original in an SQLite database: it renames the table to
@@ -58,10 +58,10 @@
 //!
 //! # Values that do not fit
 //! The built-in columns accept every event of the years 1000 to 9999. An administrator's own table
-//! can refuse a row. `load` then reports a bad record and continues with the other rows; if the
-//! table refuses all of them, it ends with exit 78. `import` stops at the first refused row. The
-//! same holds for a row that exceeds the `max_allowed_packet` of MySQL or MariaDB, except that
-//! `load` continues even if it is the only row.
+//! can refuse a row. `load` then reports a bad record and continues with the other rows. If the
+//! table refuses all rows, `load` ends with exit 78. `import` stops at the first refused row. A row
+//! that exceeds the `max_allowed_packet` of MySQL or MariaDB counts as refused too, but `load` does
+//! not end with exit 78 because of such rows.
 //!
 //! If no partition exists for a row, `load` ends with exit 78 until you create one; no row is lost.
 //! An error that a trigger raises counts as a refusal. A trigger that finds no partition must raise

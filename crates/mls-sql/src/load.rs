@@ -44,8 +44,8 @@ pub(crate) fn run(
     let shown = database.shown.clone();
     let late_indexes = match dialect {
         Dialect::Sqlite if is_new => database.table.indexes(dialect, mapping).collect(),
-        // An index of PostgreSQL refuses long values: then the row must fail, not the commit. MySQL
-        // commits before it changes an index.
+        // In PostgreSQL, an index refuses long values. So the index must exist when the row is
+        // inserted: then only the row fails. MySQL commits before it changes an index.
         _ => Vec::new(),
     };
     let writer = RowWriter { database, insert, late_indexes, open: false, accepted: 0, refused: 0 };
@@ -63,7 +63,7 @@ pub(crate) fn run(
         };
         // A run that fails leaves its transaction to the server, which rolls it back.
         sink::drain(reader, &mut load).or_else(|error| {
-            // If the last batch has failed too, only its error says what to mend.
+            // If the last batch has failed too, return its error, because it says what to repair.
             load.background.wait()?;
             Err(error)
         })?;
@@ -82,7 +82,7 @@ struct Load<'a> {
     filter: OutcomeFilter,
     partitions: Option<Partitions>,
     rows: RowEncoder,
-    /// The column of the source, quoted.
+    /// The name of the column that holds the source, in quotes.
     source_column: Option<String>,
     /// The last commit of the source; `None` in a plain stream.
     base: Option<u64>,
@@ -157,10 +157,11 @@ impl Sink for Load<'_> {
 }
 
 impl Load<'_> {
-    /// Rows of this source without a cursor, and rows without a source, come from SQL files or an older
-    /// version. The log can hold the same attempts.
+    /// Call it if the source has no cursor. Refuses a table that has rows of this source or rows
+    /// without a source. They come from SQL files or from an older version, and the log can hold
+    /// the same attempts.
     fn refuse_rows_of_files(&mut self) -> anyhow::Result<()> {
-        // A server of a fleet cannot see rows.
+        // In the table of a fleet, the role of a mail server cannot read rows.
         let Some(column) = self.source_column.as_ref().filter(|_| self.partitions.is_none()) else {
             return Ok(());
         };

@@ -1,4 +1,4 @@
-//! The `mls-sql` program; the library is its manual.
+//! The `mls-sql` program. The documentation of the library is its manual.
 
 fn main() -> std::process::ExitCode {
     mls_cli::main(mls_sql::run)

@@ -11,11 +11,12 @@
 //! - a column of the CSV: `server`, `date`, `ip`, `user`, `hostname`, `reverse_dns_status`,
 //!   `country_code`, `asn` or `aso`;
 //! - another member of the record (mls-event(5)): `pos`, `outcome`, `service`, `pid`, `mechanism`,
-//!   `reason`, `client`, `port` or `queue_id`. It is NULL if the record does not have it, as after
-//!   mls-csv;
+//!   `reason`, `client`, `port` or `queue_id`. The column is NULL if the record does not have the
+//!   member, for example after mls-csv;
 //! - `source`: the name that `--source` gives.
 //!
-//! At least one column must have a name. mls-sql copies `sql_column_def` into the DDL unchanged.
+//! At least one `csv_column_name` must not be null. mls-sql copies `sql_column_def` into the DDL
+//! unchanged.
 //!
 //! A mapping of the Python original works too. It has `csv_id_placeholder` instead of null. Its
 //! definitions are for MySQL and refuse unknown values, so mls-sql uses only the names of its columns,
@@ -81,7 +82,8 @@ impl Mapping {
                 "MEDIUMTEXT",
             ],
         };
-        // Values that attackers do not choose. In MySQL an index needs their length.
+        // Attackers do not choose these values, so a length limit loses no row. In MySQL, an index
+        // needs the length.
         let [key, pos, outcome, loaded_by] = match dialect {
             Dialect::Sqlite => ["TEXT", "TEXT", "TEXT NOT NULL DEFAULT 'failure'", "TEXT"],
             Dialect::Postgresql => {
@@ -181,13 +183,13 @@ impl Mapping {
         }
     }
 
-    /// Returns the name of the column that the database fills with a number of the row.
+    /// Returns the name of the column that the database fills with the number of each row.
     pub(crate) fn id(&self) -> Option<&str> {
         let id = self.columns.iter().find(|c| c.field.is_none() && c.name != LOADED_BY);
         id.map(|id| id.name.as_str())
     }
 
-    /// Returns the columns that have a field, with it.
+    /// Returns the name and the field of each column that has a field.
     pub(crate) fn filled(&self) -> impl Iterator<Item = (&str, Field)> {
         self.columns.iter().filter_map(|column| Some((column.name.as_str(), column.field?)))
     }
@@ -197,7 +199,7 @@ impl Mapping {
         self.filled().find(|(_, filled)| *filled == field).map(|(name, _)| name)
     }
 
-    /// Returns the names of those columns in quotes, separated by commas.
+    /// Returns the names of the columns that have a field, in quotes and separated by commas.
     pub(crate) fn names(&self, dialect: Dialect) -> String {
         self.filled().map(|(name, _)| dialect.name(name)).collect::<Vec<_>>().join(", ")
     }

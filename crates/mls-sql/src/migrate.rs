@@ -58,7 +58,8 @@ fn add(
     Ok(missing.len() as u64)
 }
 
-/// Returns the statements that add columns. MySQL cannot roll them back, so it gets one statement.
+/// Returns the statements that add columns. MySQL cannot roll back such statements, so one
+/// statement adds all columns in MySQL.
 fn statements(
     dialect: Dialect,
     table: &str,

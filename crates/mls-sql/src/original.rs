@@ -13,13 +13,13 @@ use crate::field::Field;
 use crate::mapping::Mapping;
 use crate::tables::has;
 
-/// How the original writes a date.
+/// The GLOB pattern of a date of the original.
 const DATE: &str = "[0-3][0-9]/[01][0-9]/[0-9][0-9][0-9][0-9] [0-2][0-9]:[0-5][0-9]";
 
-/// What only the DDL of the original has.
+/// A LIKE pattern that matches only the DDL of the original.
 const CHECK: &str = "%CHECK (reverse_dns_status IN (%";
 
-/// The name of a column in the mapping that the original brings along.
+/// Returns the name of a column in the default mapping of the original.
 fn name_by_default(source: Column) -> &'static str {
     match source {
         Column::Date => "event_time",
@@ -30,7 +30,7 @@ fn name_by_default(source: Column) -> &'static str {
     }
 }
 
-/// Whether the original made the table, or somebody with its column names.
+/// Whether the table is one of the original. Another table with the same column names counts too.
 pub(crate) fn made(database: &mut Database, mapping: &Mapping) -> anyhow::Result<bool> {
     let name = database.table.name().to_owned();
     let columns = database.columns(&name)?;
@@ -116,7 +116,7 @@ fn copy(old: &str, new: &str, mapping: &Mapping, columns: &[String]) -> String {
     )
 }
 
-/// A value as it is written today.
+/// Returns the SQL expression that converts a value of the original into a value of this version.
 fn value(source: Column, old: &str) -> String {
     let part = |from: u32, length: u32| format!("substr({old}, {from}, {length})");
     match source {

@@ -16,7 +16,8 @@ pub(crate) struct OutcomeFilter {
 }
 
 impl OutcomeFilter {
-    /// Exit 78 if the table has no column that distinguishes these outcomes from failures.
+    /// Fails with exit 78 if the table has no column that distinguishes these outcomes from
+    /// failures.
     pub(crate) fn new(outcomes: Vec<Outcome>, mapping: &Mapping) -> anyhow::Result<Self> {
         let only_failures = outcomes.iter().all(|outcome| *outcome == Outcome::Failure);
         if !only_failures && mapping.column(Field::Outcome).is_none() {
@@ -47,8 +48,8 @@ impl OutcomeFilter {
         count(self.rows, "row", "rows")
     }
 
-    /// Returns the number of skipped records, for the summary of the run: `; skipped 3 records
-    /// (3 success)`.
+    /// Returns the number of skipped records and their outcomes, for the summary of the run. Empty
+    /// if none was skipped.
     pub(crate) fn skipped(&self) -> String {
         let all: u64 = self.skipped.iter().map(|(_, skipped)| skipped).sum();
         if all == 0 {
@@ -61,8 +62,8 @@ impl OutcomeFilter {
         )
     }
 
-    /// Exit 65 if logins were skipped and no event became a row: the stream holds the other
-    /// outcome.
+    /// Fails with exit 65 if logins were skipped and no event became a row. Then the stream has
+    /// only logins of other outcomes.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         if self.rows == 0 && self.skipped.iter().any(|(outcome, _)| outcome.is_recorded()) {
             let asked: Vec<_> = self.outcomes.iter().map(|outcome| outcome.name()).collect();

@@ -31,9 +31,9 @@ pub(crate) fn beginning(before: DayOrMinute, zone: Zone) -> anyhow::Result<DateT
     Ok(before)
 }
 
-/// Removes the events before a time. From a partitioned table it drops whole partitions: those that
-/// end before the time. In a fleet's table it also creates the partitions of the coming months.
-/// Rows that were removed before the error stay removed.
+/// Removes the events before a time. From a partitioned table it drops whole partitions, but only
+/// those that end at that time or before. In a fleet's table it also creates the partitions of the
+/// coming months. If it fails, the rows that it has already removed stay removed.
 pub(crate) fn run(
     database: &mut Database,
     mapping: &Mapping,
@@ -68,8 +68,8 @@ fn is_partitioned(database: &mut Database) -> anyhow::Result<bool> {
     Ok(!database.texts(&sql, "reading the tables of")?.is_empty())
 }
 
-/// Returns the partitions that end at a time or before, as names for SQL. What a partition holds is in
-/// the catalog; its name says nothing.
+/// Returns the names, quoted for SQL, of the partitions that end at a time or before. Reads the
+/// limits of a partition from the catalog, because its name need not contain them.
 fn partitions_before(
     database: &mut Database,
     before: &DateTime<FixedOffset>,

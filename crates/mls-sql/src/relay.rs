@@ -33,14 +33,14 @@ const BUFFER: usize = 64 << 10;
 /// The first request of a PostgreSQL client that wants TLS (manual 55.7, `SSLRequest`).
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 
-/// Where a server listens.
+/// The address at which a server listens.
 #[derive(Debug)]
 pub(crate) enum Endpoint {
     Tcp(String, u16),
     Socket(PathBuf),
 }
 
-/// Which protocol the server speaks.
+/// The protocol that the server speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
     Postgresql,
@@ -255,7 +255,7 @@ mod tests {
         assert!(refused(&[("server", b"R"), ask]));
         assert!(!refused(&[ask, ("server", b"S"), ("client", b"\x16"), ("server", b"\x16\x03")]));
         assert!(!refused(&[ask, ("server", b"N"), ("client", b"\0"), ("server", b"R\0")]));
-        // A server that has no memory left answers with a whole error.
+        // A server without free memory answers with a whole error message.
         assert!(!refused(&[ask, ("server", b"E\0\0\0\x08abcd")]));
     }
 

@@ -10,7 +10,8 @@ use crate::mapping::{LOADED_BY, Mapping};
 pub(crate) struct Rename {
     pub(crate) old: String,
     pub(crate) new: String,
-    /// The user who loads the source. Only the table of a fleet can have several for one name.
+    /// The user who loads the source. Only in the table of a fleet, several users can load sources
+    /// of the same name.
     pub(crate) loaded_by: Option<String>,
 }
 

@@ -11,9 +11,9 @@ use crate::mapping::Mapping;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RowFormat {
-    /// `('mx1',…,NULL)`
+    /// A list of literals for `VALUES`: `('mx1',…,NULL)`
     Values(Dialect),
-    /// `mx1\t…\t\N\n`, as PostgreSQL's manual describes the text format of `COPY`.
+    /// A line in the text format of PostgreSQL's `COPY`: `mx1\t…\t\N\n`
     Copy,
 }
 
@@ -57,7 +57,8 @@ impl RowEncoder {
         Ok(())
     }
 
-    /// The hot loop of an export: it allocates only for texts with control characters.
+    /// Encodes one row. This is the hot loop of an export: it allocates memory only for texts with
+    /// control characters.
     fn row(&mut self, event: &Auth<'_>, time: &Time) {
         let Self { format, fields, source, bytes, .. } = self;
         let format = *format;
@@ -157,7 +158,8 @@ impl RowFormat {
     }
 }
 
-/// Appends the output of `write` in quotes. It must not need escaping.
+/// Appends the output of `write`, in quotes if the format needs them. The output must not need
+/// escaping.
 fn quoted(format: RowFormat, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     if format == RowFormat::Copy {
         return write(out);

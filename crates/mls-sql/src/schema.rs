@@ -2,8 +2,8 @@
 //!
 //! | table | rows |
 //! |---|---|
-//! | `TABLE` | one for each failed login |
-//! | `TABLE_cursor` | one for each source: the position up to which `TABLE` holds it |
+//! | `TABLE` | one for each attempt |
+//! | `TABLE_cursor` | one for each source: the position up to which `TABLE` has its events |
 //! | `TABLE_imports` | one for each imported SQL file |
 
 use mls_stream::ndjson::Writer;
@@ -48,13 +48,13 @@ impl TableName {
         &self.0
     }
 
-    /// `TABLE_cursor`
+    /// Returns the name of the table of cursors, `TABLE_cursor`.
     #[must_use]
     pub fn cursor(&self) -> String {
         format!("{}_cursor", self.0)
     }
 
-    /// `TABLE_imports`
+    /// Returns the name of the table of imported files, `TABLE_imports`.
     #[must_use]
     pub fn imports(&self) -> String {
         format!("{}_imports", self.0)
@@ -142,7 +142,7 @@ impl TableName {
 }
 
 pub(crate) struct Index {
-    /// Quoted.
+    /// The name of the index, in quotes.
     pub(crate) name: String,
     /// The statement that creates it; for MySQL a part of `CREATE TABLE` or `ALTER TABLE`.
     pub(crate) ddl: String,
@@ -163,7 +163,8 @@ pub(crate) fn cursor_additions(dialect: Dialect) -> [(&'static str, &'static str
 
 fn create(dialect: Dialect, name: &str, lines: &str) -> String {
     let options = match dialect {
-        // InnoDB has transactions; this collation stores all of UTF-8 and equates no two names.
+        // InnoDB has transactions. utf8mb4 stores all of Unicode. With this collation, names that
+        // differ only in case or accents stay different.
         Dialect::Mysql => " ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
         _ => "",
     };

@@ -13,9 +13,9 @@ use crate::args::{PositionFlags, SourceFlag};
 /// The source that a run loads.
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
-    /// The name of `--source`, else that of the configuration, else this machine's name.
+    /// The name from `--source`, else from the configuration, else this machine's name.
     pub(crate) name: String,
-    /// This machine; `None` if it has no machine ID.
+    /// The ID of this machine, as [`machine()`] returns it.
     pub(crate) machine: Option<String>,
     /// `--take-over`: continue from the position of another machine.
     pub(crate) take_over: bool,

@@ -20,7 +20,7 @@ use crate::dialect::Dialect;
 /// The longest statement, in bytes.
 const MAX_STATEMENT: usize = 16 << 20;
 
-/// Which statements a file may contain.
+/// The statements that a file may contain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Allowed {
     /// Every statement that a transaction can roll back.
@@ -58,7 +58,7 @@ pub(crate) struct Statements<R> {
     number: u64,
     /// The current line of the input.
     line: u64,
-    /// The file's own COMMIT was read.
+    /// Whether the file's own COMMIT was read.
     closed: bool,
 }
 
@@ -271,8 +271,9 @@ impl<R: BufRead> Statements<R> {
         })
     }
 
-    /// Two dashes without a blank after them are two minus signs in MySQL. A comment becomes a blank
-    /// and a semicolon is left out, so the server would read the dashes as a comment.
+    /// Refuses two dashes right before a comment or a semicolon. In MySQL these dashes are two
+    /// minus signs. This splitter replaces a comment by a blank and removes the semicolon. Then the
+    /// server would read the dashes as a comment.
     fn refuse_dashes_before(&self, what: &str) -> anyhow::Result<()> {
         ensure!(
             self.dialect != Dialect::Mysql || !self.text.ends_with(b"--"),
@@ -323,7 +324,7 @@ impl<R: BufRead> Statements<R> {
         if byte != quote {
             return Ok(false);
         }
-        // A doubled quote stands for one quote.
+        // Two quotes in a row mean one quote inside the text.
         let doubled = quote != b']' && self.peek()? == Some(quote);
         if doubled {
             let next = self.byte()?;

@@ -18,8 +18,8 @@ struct SourceStatus {
 }
 
 /// Prints the database, the source, the number of rows that it has loaded, and the time of its last
-/// commit: a line `NAME: VALUE` for each. What is not known has no line. Exit 78 if an older
-/// version has created the tables.
+/// commit: a line `NAME: VALUE` for each. An unknown value has no line. Exit 78 if an older version
+/// has created the tables.
 pub(crate) fn print(
     options: &ConnectOptions,
     table: &TableName,

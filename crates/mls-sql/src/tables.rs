@@ -60,7 +60,8 @@ impl Database {
         Ok(is_new)
     }
 
-    /// Only UTF-8 can store every name that an attacker may choose.
+    /// Refuses a PostgreSQL database with another encoding than UTF-8. Only UTF-8 can store every
+    /// name that an attacker may choose.
     fn check_encoding(&mut self) -> anyhow::Result<()> {
         let encoding = self.texts("SHOW server_encoding", "checking the encoding of")?;
         match encoding.first().map(String::as_str) {
@@ -120,7 +121,7 @@ impl Database {
         )))
     }
 
-    /// Exit 78 if an older version has created the table of cursors.
+    /// Fails with exit 78 if an older version has created the table of cursors.
     pub(crate) fn check_cursor_columns(&self, columns: &[String]) -> anyhow::Result<()> {
         if cursor_additions(self.dialect).iter().all(|(name, _)| has(columns, name)) {
             return Ok(());
@@ -132,7 +133,8 @@ impl Database {
         )))
     }
 
-    /// Refuses engines without transactions: `MyISAM` keeps half of a transaction that failed.
+    /// Refuses engines without transactions. For example, `MyISAM` keeps the first changes of a
+    /// transaction that failed.
     fn check_engines(&mut self) -> anyhow::Result<()> {
         let table = &self.table;
         let names = [table.name(), &table.cursor(), &table.imports()]

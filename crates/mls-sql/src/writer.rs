@@ -19,8 +19,8 @@ pub(crate) struct RowWriter<'a> {
     pub(crate) database: &'a mut Database,
     /// The start of the statement, up to the rows.
     pub(crate) insert: String,
-    /// The indexes of a table that this run created. The first transaction drops them before it
-    /// inserts rows and creates them after that, which is several times faster for many rows.
+    /// The indexes of a table that this run created. The first transaction drops them, inserts
+    /// rows, and creates them again. For many rows, this is several times faster.
     pub(crate) late_indexes: Vec<Index>,
     pub(crate) open: bool,
     /// Rows that the table has accepted and refused since the last commit.
@@ -46,7 +46,7 @@ impl<'a> Background<'a> {
         scope.spawn(move || {
             for (mut writer, batch) in to_write {
                 let written = writer.write(&batch);
-                // Nobody waits for it after an error of the stream.
+                // After an error of the stream, nobody waits for this result.
                 let _ = result.send((writer, written));
             }
         });

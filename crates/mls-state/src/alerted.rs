@@ -41,7 +41,7 @@ pub struct Alerted {
     /// Suspicious logins from before this second do not alert.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     since: Option<i64>,
-    /// Since when the ledger is full.
+    /// The time of the last search for expired keys, if the search made no room.
     #[serde(skip)]
     full_since: Option<i64>,
 }
@@ -94,8 +94,8 @@ impl Alerted {
         true
     }
 
-    /// Begins a run at `now`. Returns whether this is the first run, which decides from when on
-    /// suspicious logins alert.
+    /// Begins a run at `now`. Returns whether this is the first run. The first run also sets the
+    /// time from which on suspicious logins raise alerts.
     pub fn begin(&mut self, now: i64) -> bool {
         let is_first = self.since.is_none();
         let since = self.since.unwrap_or(now - FIRST_LOOK_BACK);
@@ -155,7 +155,7 @@ fn name<'a>(alert: &'a Alert<'_>) -> Cow<'a, str> {
     }
 }
 
-/// The key of a counter for one server; without a server, `key` alone.
+/// Returns the key of a counter for one server. Without a server, this is `key`.
 #[must_use]
 pub fn key_of_server<'a>(key: &'a str, server: Option<&str>) -> Cow<'a, str> {
     // Neither an address nor a user has a line break.
@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn a_full_ledger_of_long_names_fits_a_cursor_file() {
         let mut alerted = Alerted::default();
-        // There is one key for the total.
+        // The total has only one key.
         for kind in AlertKind::ALL.into_iter().filter(|kind| *kind != AlertKind::Total) {
             for n in 0..MAX_KEYS {
                 alerted.record(&alert(kind, &format!("{n:0>300}"), "2026-06-01T00:00:00Z"));
@@ -221,10 +221,10 @@ mod tests {
         assert!(enter(AlertKind::Guessed, "anna", "2026-06-03T10:00:00Z"));
         assert!(!enter(AlertKind::Guessed, "Anna", "2026-06-03T23:00:00Z"));
         assert!(enter(AlertKind::Spread, "anna", "2026-06-03T10:00:00Z"));
-        // Its log was read late.
+        // The log with this login was read late.
         assert!(enter(AlertKind::Guessed, "anna", "2026-06-01T10:00:00Z"));
         assert!(!enter(AlertKind::Guessed, "anna", "2026-06-01T10:00:00Z"));
-        // More than a day before the first run.
+        // This login is more than a day older than the first run.
         assert!(!enter(AlertKind::Guessed, "anna", "2026-05-31T10:00:00Z"));
 
         let read = Alerted::from_cursor(alerted.to_cursor()).unwrap();
@@ -247,7 +247,7 @@ mod tests {
         }
         assert!(alerted.keys["guessed"].len() <= MAX_KEYS);
         assert!(!alerted.enter_login(&alert(AlertKind::Guessed, "0", "2026-06-02T00:00:00Z")));
-        // In the same run, which can go on for months.
+        // This is still the same run, because a run can go on for months.
         alerted.forget_old(at + 2 * MAX_LOGIN_AGE);
         assert!(alerted.keys["guessed"].is_empty());
         assert!(!alerted.enter_login(&alert(AlertKind::Guessed, "0", "2026-06-02T00:00:00Z")));

@@ -57,10 +57,10 @@ pub struct CursorFile {
     /// Logins that the server could not check, which are not rows.
     #[serde(default, skip_serializing_if = "UncheckedLogins::is_empty")]
     pub unchecked: UncheckedLogins,
-    /// If each commit has a file of its own (mls-sql export): its name after the commit.
+    /// The final name of the file of this commit, if each commit has its own file (mls-sql export).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
-    /// The name of that file before the commit, in the same directory.
+    /// The temporary name of that file, in the same directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<String>,
     /// The position of the source. Only the source understands it. A number is the position of the
@@ -181,7 +181,7 @@ impl CursorFile {
         self.cursor.as_u64()
     }
 
-    /// Reads the file of the Python original. It writes 0 before it has read anything.
+    /// Reads the file of the Python original. The original writes 0 before it has read anything.
     fn from_legacy(text: &[u8]) -> Option<Self> {
         let text = text.trim_ascii();
         let digits =

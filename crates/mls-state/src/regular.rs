@@ -32,7 +32,7 @@ pub fn open(path: &Path) -> io::Result<File> {
 pub fn open_with(options: &OpenOptions, path: &Path) -> io::Result<File> {
     let flags = OFlags::NONBLOCK.bits().cast_signed();
     let file = options.clone().custom_flags(flags).open(path).map_err(|error| {
-        // A FIFO without a reader, or a socket.
+        // ENXIO means a FIFO without a reader, or a socket.
         if Errno::from_io_error(&error) == Some(Errno::NXIO) {
             other("a FIFO or a socket")
         } else if error.kind() == io::ErrorKind::PermissionDenied {
@@ -130,7 +130,7 @@ mod tests {
         let mut opened = open(Path::new(&path)).unwrap();
         let mut byte = [0];
         std::thread::scope(|scope| {
-            // It waits for the writer, as a reader of a pipe does.
+            // The read waits for the writer, as a reader of a pipe does.
             let read = scope.spawn(|| opened.read(&mut byte));
             writer.write_all(b"x").unwrap();
             assert_eq!(read.join().unwrap().unwrap(), 1);

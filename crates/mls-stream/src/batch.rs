@@ -7,8 +7,8 @@ use mls_event::{Segment, add_last_lines};
 /// What comes next in the input.
 #[derive(Debug)]
 pub enum Block<'a> {
-    /// Whole lines with their newlines. Only the last line of a plain stream may lack its newline. No
-    /// lines stand for a line that is too long.
+    /// Whole lines with their newlines. Only the last line of a plain stream may lack its newline.
+    /// A line that is too long becomes a block without bytes.
     Lines(&'a [u8], BlockPosition<'a>),
     /// A record to pass on unchanged, without its newline.
     Record(&'a [u8]),
@@ -29,7 +29,8 @@ pub struct BlockPosition<'a> {
 /// memory is reused.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// It keeps its length, because clearing bytes before the next read overwrites them costs time.
+    /// The buffer keeps its length. The next read overwrites the bytes, so clearing them first
+    /// would only cost time.
     pub(crate) buffer: Vec<u8>,
     parts: Vec<BatchPart>,
     segments: Vec<Segment<'static>>,
@@ -73,8 +74,8 @@ impl Batch {
         self.parts.push(BatchPart::Record(range));
     }
 
-    /// Adds lines that begin at `offset`, in the segment that was added last if `in_segment`. `last`
-    /// holds the last lines before them.
+    /// Adds lines that begin at `offset`. If `in_segment` is true, they are part of the segment
+    /// that was added last. `last` holds the last lines before them.
     pub(crate) fn add_lines(
         &mut self,
         range: Range<usize>,

@@ -99,7 +99,7 @@ impl Blocks {
         (&self.last_lines, self.offset)
     }
 
-    /// As [`Reader::watch_stdout`](crate::ndjson::Reader::watch_stdout).
+    /// Does the same as [`Reader::watch_stdout`](crate::ndjson::Reader::watch_stdout).
     ///
     /// # Errors
     /// If the descriptor cannot be duplicated.
@@ -191,8 +191,8 @@ impl Blocks {
         }
     }
 
-    /// Adds lines to `batch`. `known` says whether its last segment is the current one. Returns the same
-    /// for the next lines.
+    /// Adds lines to `batch`. `known` says whether the last segment in the batch is the current
+    /// one. Returns the value of `known` for the next lines.
     fn add_lines(
         &mut self,
         batch: &mut Batch,
@@ -238,7 +238,7 @@ impl Blocks {
         }
     }
 
-    /// A framed stream that ends in the middle was cut off.
+    /// Returns an error if a framed stream ends in the middle, else `step`.
     fn or_cut_off(&self, step: ReadStep) -> anyhow::Result<ReadStep> {
         if self.last && matches!(step, ReadStep::More) {
             let name = self.input.name();
@@ -262,7 +262,7 @@ impl Blocks {
         Ok(ReadStep::Again)
     }
 
-    /// Whole lines among the next `limit` bytes.
+    /// Takes the whole lines among the next `limit` bytes, and skips a line that is too long.
     fn lines(&mut self, bytes: &[u8], limit: usize) -> ReadStep {
         let window = &bytes[self.start..self.start + limit];
         if self.skipping {
@@ -278,7 +278,8 @@ impl Blocks {
         let offset = self.offset;
         match memchr::memrchr(b'\n', window) {
             Some(newline) => ReadStep::Lines(self.take(newline + 1), offset),
-            // A writer that kept its offset after copytruncate leaves NUL bytes in front of its next line.
+            // After copytruncate, a writer that keeps its offset leaves NUL bytes before its next
+            // line.
             None if limit >= MAX_LINE && window.starts_with(b"\0") => {
                 self.take(limit - without_nul(window).len());
                 ReadStep::Again

@@ -2,7 +2,8 @@
 
 use mls_diag::Exit;
 
-/// First bytes of a file, and what the file is and what to do with it.
+/// The first bytes of a kind of file, and the text that says what the file is and what to do with
+/// it.
 const KINDS: [(&[u8], &str); 9] = [
     (b"\xff\xfe", UTF_16),
     (b"\xfe\xff", UTF_16),
@@ -24,7 +25,7 @@ const KINDS: [(&[u8], &str); 9] = [
     (b"\x7fELF", "is a program, not text"),
 ];
 
-/// The same for methods of compression.
+/// The method of compression of a file, and the same kind of text.
 const COMPRESSED: [(&str, &str); 4] = [
     ("gzip", "is compressed by gzip: decompress it first, for example with zcat"),
     ("xz", "is compressed by xz: decompress it first, for example with xzcat"),
@@ -48,7 +49,8 @@ pub fn compression_of(head: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// What a file is that begins with these bytes, and what to do with it; `None` if it can be text.
+/// Says what a file with these first bytes is, and what to do with it. Returns `None` if the file
+/// can be text.
 #[must_use]
 pub fn not_text(head: &[u8]) -> Option<&'static str> {
     // UTF-16 has a NUL at every second byte. A crash can leave NUL bytes in a log, but not in this

@@ -10,8 +10,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::ndjson::OutputClosed;
 use mls_diag::{Exit, OrExit};
 
-/// Warns if standard input is a terminal. Somebody new would wait for the tool, and the tool for
-/// input.
+/// Warns if standard input is a terminal. Without the warning, a new user would not know that the
+/// tool waits for input.
 pub fn warn_if_terminal() {
     if io::stdin().is_terminal() {
         log::warn!(
@@ -24,7 +24,7 @@ pub fn warn_if_terminal() {
 /// A source of bytes that reports when a read would wait.
 pub(crate) struct Input {
     source: Box<dyn Read + Send>,
-    /// The descriptor to poll for whether a read would wait; none for sources that never wait.
+    /// The descriptor to poll before a read; `None` for sources that never wait.
     pollable: Option<File>,
     /// The output whose reader may exit while the input waits.
     output: Option<File>,

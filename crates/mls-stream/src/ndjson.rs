@@ -67,8 +67,8 @@ impl Reader {
         }
     }
 
-    /// Says that the input goes on after lines that were read before: [`next`](Self::next) accepts an
-    /// input of bad lines.
+    /// Says that an earlier reader has read lines of this input. Then [`next`](Self::next) does not
+    /// fail if all further lines are bad.
     #[must_use]
     pub fn continued(mut self) -> Self {
         self.unreadable.continues();
@@ -121,10 +121,11 @@ impl Reader {
         Ok(self.next_at(pause)?.map(|(_, line)| line))
     }
 
-    /// [`next`](Self::next) with the offset in the input at which the line begins.
+    /// Does the same as [`next`](Self::next), and also returns the offset in the input at which the
+    /// line begins.
     ///
     /// # Errors
-    /// As [`next`](Self::next).
+    /// Those of [`next`](Self::next).
     pub fn next_at(
         &mut self,
         mut pause: impl FnMut() -> anyhow::Result<()>,
@@ -145,8 +146,8 @@ impl Reader {
         if self.line == 1 {
             content::check(self.name(), &self.buffer[start..end])?;
         }
-        // Otherwise, each raw line would be skipped as a bad record, and the next checkpoint would
-        // commit them.
+        // Without this check, each raw line would be skipped as a bad record. The next checkpoint
+        // would then commit, and no later run would read these lines.
         if self.buffer[start..end].starts_with(br#"{"v":1,"type":"segment""#) {
             return Err(Exit::DataErr.error(format!(
                 "{}, line {}: the input has raw lines instead of records; put mls-parse or mls-csv \

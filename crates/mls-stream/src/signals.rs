@@ -1,4 +1,4 @@
-//! Which process of a pipeline answers SIGTERM.
+//! Decides which process of a pipeline answers SIGTERM.
 //!
 //! systemd sends a signal to all processes of a service. In a framed stream only the source
 //! answers: it writes a last checkpoint and `end`. Filters and sinks read on to the end of their
@@ -26,7 +26,7 @@ pub fn survive_file_size_limit() {
 /// Installs a handler that does nothing. Children would inherit the action "ignore", but not a
 /// handler.
 fn catch(signal: i32) {
-    // It only fails for signals that cannot be caught. These can.
+    // Registering fails only for signals that cannot be caught. These signals can be caught.
     let _ = signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)));
 }
 

@@ -73,13 +73,14 @@ pub fn rows(event: &Auth<'_>, outcome: Outcome) -> u32 {
     rows
 }
 
-/// Gives a stream to `sink` until its end. A framed stream is committed at the last checkpoint,
-/// when the input pauses after a checkpoint, and at least every second.
+/// Gives a stream to `sink` until its end. Commits a framed stream at its last checkpoint. If
+/// [`Sink::COMMIT_EVERY`] is set, it also commits when the input pauses after a checkpoint, and at
+/// a checkpoint when this time has passed since the last commit.
 ///
 /// # Errors
-/// Exit 65 if the input has alerts, or is plain and the sink requires a framed stream, 75 if a framed
-/// stream stops before `end` (the next run reads again what was not committed), and the errors of the
-/// sink.
+/// Exit 65 if the input has alerts, or is plain and the sink requires a framed stream. Exit 75 if a
+/// framed stream stops before `end`; the next run reads again what was not committed. Also the
+/// errors of the sink.
 pub fn drain<S: Sink>(mut reader: Reader, sink: &mut S) -> anyhow::Result<()> {
     let mut stream = StreamKind::Unknown;
     let mut pending: Option<Value> = None;

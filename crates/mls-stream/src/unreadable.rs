@@ -18,12 +18,12 @@ pub fn not_logins(name: &str) -> anyhow::Error {
     ))
 }
 
-/// The number of warnings that wait for a good line.
+/// The largest number of bad lines whose warnings the counter holds back.
 const HELD: usize = 10;
 
-/// Counts lines and bad ones, and reports the bad ones. After the first, it holds the reports back
-/// until a line is good or the input is silent: if no line is good, one error says more than many
-/// warnings.
+/// Counts all lines and the bad lines, and reports the bad lines. It reports the first bad line at
+/// once. It holds back the next reports until a line is good or the input is silent. If no line is
+/// good, one error says more than many warnings.
 #[derive(Debug, Default)]
 pub struct BadLineCounter {
     /// Lines that are neither blank nor the header of a CSV.
@@ -33,14 +33,14 @@ pub struct BadLineCounter {
     last: LineKind,
     /// Whether the header of a CSV was bad.
     has_bad_header: bool,
-    /// What to do with a file that has the first of the counted lines.
+    /// Advice on what to do with the file. The first counted line decides it.
     hint: Option<&'static str>,
     expected: Expected,
     /// Whether a bad line was reported.
     has_reported: bool,
-    /// Where the lines are that wait for a good one, and why they are bad.
+    /// The reports that are held back: where each line is, and why it is bad.
     held: Vec<(String, String)>,
-    /// The number of lines that wait beyond these.
+    /// The number of further bad lines whose reports are held back.
     more: u64,
 }
 
@@ -61,7 +61,7 @@ enum LineKind {
     #[default]
     Blank,
     Header,
-    /// The header that the Python original writes, and a spreadsheet that saves with semicolons.
+    /// The header with semicolons or tabs, as the Python original or a spreadsheet writes it.
     LegacyHeader,
     Other,
 }
@@ -75,13 +75,13 @@ impl BadLineCounter {
         counter
     }
 
-    /// Says that an earlier reader read lines of this input, so that bad lines are no proof of a wrong
-    /// file.
+    /// Says that an earlier reader has read lines of this input. Then bad lines do not prove that
+    /// the file is wrong.
     pub fn continues(&mut self) {
         self.lines += 1;
     }
 
-    /// Counts a line; blank ones and headers of a CSV do not count.
+    /// Counts a line, unless it is blank or the header of a CSV.
     pub fn line(&mut self, line: &[u8]) {
         if self.bad < self.lines {
             self.report();
@@ -127,7 +127,7 @@ impl BadLineCounter {
         Err(Exit::DataErr.error(format!("{name}: no record could be read; {hint}")))
     }
 
-    /// Reports the lines that wait.
+    /// Reports the bad lines whose reports were held back.
     pub(crate) fn report(&mut self) {
         for (location, why) in self.held.drain(..) {
             diag::bad_record(location, why);
@@ -164,7 +164,7 @@ const IS_CSV: &str = "this is a CSV: read it with mls-csv --decode < FILE";
 const IS_LEGACY: &str =
     "this is the CSV of the Python original: read it with mls-csv --decode --legacy < FILE";
 
-/// What to do with a file that has this line.
+/// Returns advice on what to do with a file that has this line.
 fn hint(line: &[u8], expected: Expected) -> &'static str {
     let cells = |separator| line.split(move |byte| *byte == separator);
     // Our CSV has a date such as 2026-06-01 00:00 in the second column.

@@ -20,7 +20,7 @@ use serde_json::Value;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Cursor {
-    /// By absolute path.
+    /// The state of each log, by its absolute path.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) logs: BTreeMap<String, LogState>,
     /// The journal's own cursor (`journalctl --cursor`).
@@ -56,7 +56,7 @@ impl Cursor {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LogState {
-    /// In the order in which they were first read.
+    /// The generations of the log, in the order in which they were first read.
     pub(crate) generations: Vec<Generation>,
     /// The last lines that were read. The next line may count their repetitions or continue them.
     #[serde(default, skip_serializing_if = "LastLines::is_empty")]

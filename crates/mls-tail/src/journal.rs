@@ -35,19 +35,19 @@ const MATCHES: [&str; 5] = [
     "_SYSTEMD_SLICE=system-postfix.slice",
 ];
 
-/// The journal to read, and additional entries to [`MATCHES`].
+/// The journal to read, and the entries to read in addition to [`MATCHES`].
 #[derive(Clone)]
 pub(crate) struct Selection {
     /// `None` for the journal of this machine.
     pub(crate) directory: Option<PathBuf>,
-    /// Docker's journald driver writes no facility and the unit of Docker itself. Only the
-    /// administrator knows which containers write mail logs.
+    /// Matches for more entries. Docker's journald driver writes no facility, and the unit is that
+    /// of Docker itself. So only the administrator knows which containers write mail logs.
     pub(crate) matches: Vec<JournalMatch>,
     /// Whether a log may have been read before (`switch.rs`).
     pub(crate) may_switch: bool,
 }
 
-/// The size of the entries in a segment, in bytes.
+/// The number of bytes of entries after which a segment is written.
 const SEGMENT: usize = 256 * 1024;
 
 /// Reads the journal from `cursor` on, and returns the cursor of the last entry.
@@ -130,7 +130,7 @@ pub(crate) struct JournalEntry {
 }
 
 impl JournalEntry {
-    /// The end of the line for this entry in a log.
+    /// The text that ends the line of this entry in a log.
     pub(crate) fn as_logged(&self) -> Option<String> {
         let pid = self.syslog_pid.as_ref().or(self.pid.as_ref())?;
         Some(format!("[{pid}]: {}", self.message.as_str()?))
@@ -154,7 +154,8 @@ fn only_machine(directory: &Path) -> anyhow::Result<Option<String>> {
     if machines.next().is_some() { Err(several_machines(directory)) } else { Ok(first) }
 }
 
-/// Warns if there is no journal, or if this user may not read all of it. `--quiet` hides that.
+/// Warns if there is no journal, or if this user may not read all of it. The journalctl that reads
+/// the entries runs with `--quiet`, so it does not report this.
 fn warn_if_unreadable(directory: Option<&Path>) {
     let mut command = Command::new("journalctl");
     command.args(["--lines=0", "--no-pager"]);
@@ -212,7 +213,7 @@ fn field<'a>(cursor: &'a str, name: &str) -> Option<&'a str> {
     cursor.split(';').find_map(|field| field.strip_prefix(name))
 }
 
-/// Boot and microseconds since then.
+/// The boot in a cursor, and the number of microseconds since that boot.
 fn uptime(cursor: &str) -> Option<(&str, u64)> {
     Some((field(cursor, "b=")?, u64::from_str_radix(field(cursor, "m=")?, 16).ok()?))
 }
@@ -242,7 +243,8 @@ impl EntryBatch<'_> {
                 return Err(several_machines(directory));
             }
         }
-        // If a clock was set back, an older file has entries of later times.
+        // If a clock was set back, journalctl can show older entries after newer ones. Skip entries
+        // of the same boot that are older than the last one that was read.
         if let Some((boot, last)) = self.from.as_deref().and_then(uptime)
             && uptime(&entry.cursor).is_some_and(|(this, at)| this == boot && at < last)
         {
@@ -255,7 +257,8 @@ impl EntryBatch<'_> {
         let now = self.cursor.journal.as_deref().unwrap_or_default();
         if let Some(from) = self.from.take() {
             if same_entry(&from, now) {
-                // Entries of other files from the same moment were read before it.
+                // The collected entries have the same time as this one. An earlier run has read
+                // them.
                 self.lines.clear();
                 self.cursor.journal_gone = false;
                 return Ok(());
@@ -296,8 +299,8 @@ impl EntryBatch<'_> {
         self.out.done(&self.cursor)
     }
 
-    /// Reports once that the last entry that was read is missing. Its cursor stays if no entry
-    /// follows, because it still tells which entries are older.
+    /// Reports once that the last entry that was read is missing. If no entry follows, the cursor
+    /// of the missing entry stays, because it still shows which entries are older.
     fn gap(&mut self) -> anyhow::Result<()> {
         if std::mem::replace(&mut self.cursor.journal_gone, true) {
             return Ok(());
@@ -316,8 +319,8 @@ fn command(follow: bool, selection: &Selection) -> Command {
     command.args(["--output=json", "--all", "--no-pager", "--quiet"]);
     if follow {
         // Without --merge, journalctl shows new entries of the current boot only. It reads the
-        // boot's identifier in /proc, which a sandbox hides (ProcSubset=pid), or shows the host's
-        // in a container.
+        // identifier of the boot in /proc. A sandbox can hide it (ProcSubset=pid), and a container
+        // shows that of the host.
         command.args(["--follow", "--no-tail", "--merge"]);
     }
     if let Some(directory) = &selection.directory {
@@ -385,7 +388,7 @@ fn wait(entries: &OwnedFd, stop: &Stop, out: &Output) -> anyhow::Result<()> {
 
 fn finish(mut child: Child, stop: &Stop) -> anyhow::Result<PassEnd> {
     if stop.is_set() {
-        // It may have received the signal itself.
+        // This fails if journalctl has received the signal too and has ended.
         let _ = child.kill();
         let _ = child.wait();
         return Ok(PassEnd::Stopped);

@@ -1,6 +1,7 @@
-//! The last lines that were read from a log. The cursor holds them if they are short. Long ones begin
-//! with a line of a container that waits for its last part. The cursor holds only their length, because
-//! many logs may end in such lines. The next run reads them from the log again.
+//! The last lines that were read from a log. The cursor holds their text if it is short. A long
+//! text begins with a line of a container that waits for its last part. Of a long text the cursor
+//! holds only the length, because many logs may end in such lines. The next run reads the text from
+//! the log again.
 
 use std::io::{self, Read};
 
@@ -70,7 +71,7 @@ impl Default for LastLines {
 }
 
 impl LastLines {
-    /// What the cursor holds of them.
+    /// The form of these lines that the cursor holds.
     fn of_text(text: String) -> Self {
         let length = without_long_parts(text.as_bytes()).len();
         if length <= MAX_BEFORE {
@@ -85,7 +86,7 @@ impl LastLines {
         self.text().is_some_and(str::is_empty)
     }
 
-    /// `None` if they are not read yet.
+    /// The text of the lines; `None` if it is not read yet.
     pub(crate) fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
@@ -93,7 +94,7 @@ impl LastLines {
         }
     }
 
-    /// Replaces them.
+    /// Replaces the lines.
     pub(crate) fn set(&mut self, lines: &[u8]) {
         // The length of the lines counts, so each invalid byte stays one byte.
         let valid = lines.utf8_chunks();
@@ -103,7 +104,7 @@ impl LastLines {
         *self = Self::Text(text);
     }
 
-    /// Adds lines that were read after them.
+    /// Adds lines that were read after these lines.
     pub(crate) fn add(&mut self, lines: &[u8]) {
         let mut last = self.text().unwrap_or_default().as_bytes().to_vec();
         add_last_lines(&mut last, lines);
@@ -117,20 +118,21 @@ impl LastLines {
         self.set(&last);
     }
 
-    /// Forgets them, because the lines that came after them are lost.
+    /// Forgets the lines, because the lines that came after them are lost.
     pub(crate) fn lose(&mut self) {
         match self {
             Self::Text(text) => {
                 let lost = lost_lines(text.as_bytes());
                 self.set(&lost);
             }
-            // No file has so many bytes of parts, so the next read finds that they are lost.
+            // No file has lines of this length, so `restore` finds that they are lost.
             Self::Unread { length, .. } => *length = usize::MAX,
         }
     }
 
-    /// Reads them again if only their length is known. `files` holds the files of the log that
-    /// were read before, newest first, each with its generation. Returns whether the lines are there.
+    /// Reads the lines again if only their length is known. `files` holds the files of the log that
+    /// were read before, newest first, each with its generation. Returns whether the lines are
+    /// there.
     pub(crate) fn restore<'a>(
         &mut self,
         files: impl Iterator<Item = (&'a ChainFile, &'a Generation)>,
@@ -144,7 +146,8 @@ impl LastLines {
                 let begin = generation.offset.saturating_sub(left);
                 let mut bytes = Vec::new();
                 file.reader(begin, generation.offset)?.read_to_end(&mut bytes)?;
-                // The last line of a compressed file was given the newline that it lacks.
+                // mls-tail adds the newline that the last line of a compressed file lacks, so add
+                // it here too.
                 if bytes.last().is_some_and(|byte| *byte != b'\n') {
                     bytes.push(b'\n');
                 }
@@ -154,7 +157,8 @@ impl LastLines {
             }
         }
         let is_there = lines.len() == length;
-        // If they are missing, the rest of the line must not be read as a line.
+        // If the lines are missing, mls-parse must not read the rest of an unfinished line as a
+        // whole line.
         let text =
             if is_there { [long.as_bytes(), &lines].concat() } else { lost.as_bytes().to_vec() };
         self.set(&text);

@@ -68,7 +68,7 @@ pub(crate) fn begin_at(log: &mut LogState, file: &ChainFile, at: &Mark) -> usize
     k
 }
 
-/// The position `offset`, or the end if the file is shorter.
+/// Returns the mark at `offset`, or at the end if the file is shorter.
 pub(crate) fn mark(file: &ChainFile, offset: u64) -> io::Result<Mark> {
     if file.compression.is_some() {
         let mut lines = file.lines()?;
@@ -87,7 +87,8 @@ pub(crate) fn mark(file: &ChainFile, offset: u64) -> io::Result<Mark> {
 
 /// The second from which the journal is read, if the original has read up to the end of `second`.
 pub(crate) fn next_second(second: u64) -> anyhow::Result<u64> {
-    // The original was not written yet in 2001; a smaller number is a position in a log.
+    // This second is in 2001, when the original did not exist yet. A smaller number is a position
+    // in a log.
     const FIRST: u64 = 1_000_000_000;
     let now = u64::try_from(chrono::Utc::now().timestamp()).unwrap_or(u64::MAX);
     if !(FIRST..=now).contains(&second) {

@@ -82,7 +82,7 @@ use tail::{PassEnd, Tail};
 /// Runs the tool.
 ///
 /// # Errors
-/// The error that ends the run early, with its exit code.
+/// Returns the error that ends the run early, with its exit code.
 #[expect(clippy::needless_pass_by_value, reason = "the shape of every tool's run")]
 pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     if let Some(path) = &args.committed_by {
@@ -102,7 +102,7 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     }
     let base = committed.as_ref().map_or(0, |cursor| cursor.sequence);
     let cursor = Cursor::committed(committed.as_ref())?;
-    // A log that is rotated every hour has many rotated files.
+    // Raise the limit of open files: a log that is rotated every hour has many rotated files.
     let files = rustix::process::getrlimit(Resource::Nofile);
     let _ =
         rustix::process::setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files });

@@ -16,10 +16,11 @@ use crate::legacy;
 use crate::recognize::recognize;
 use crate::switch;
 
-/// After this time without a write, an incomplete compressed file will not become complete.
+/// If an incomplete compressed file has not changed for this time, it will not become complete.
+/// Then mls-tail reads it as it is.
 const GIVEN_UP: Duration = Duration::from_hours(1);
 
-/// The number of tries to list the files before none of them changes.
+/// The largest number of tries to open the files. A try fails if a file changes meanwhile.
 const TRIES: u32 = 50;
 
 /// The data needed to open a log.
@@ -50,8 +51,8 @@ impl<'a> OpenLog<'a> {
         opening: &Opening<'_>,
     ) -> anyhow::Result<Self> {
         for _ in 0..TRIES {
-            // Read this before opening the files, because the sink may commit at any time. So the
-            // files hold all committed bytes.
+            // The sink may commit at any time. Read its commit before opening the files, so that
+            // the files hold all committed bytes.
             let committed = opening.committed_by.map(Committed::load).transpose()?;
             let mut chain = Chain::open(Path::new(name), opening.layout)?;
             let state = cursor.logs.entry(name.to_owned()).or_default();
@@ -94,7 +95,8 @@ impl<'a> OpenLog<'a> {
         self.state().map_or(&[], |state| &state.generations)
     }
 
-    /// The last lines that were read, after [`restore_last_lines`](Self::restore_last_lines).
+    /// The last lines that were read. Call [`restore_last_lines`](Self::restore_last_lines) before
+    /// this.
     pub(crate) fn last_lines(&self) -> &str {
         self.state().and_then(|state| state.last_lines.text()).unwrap_or_default()
     }
@@ -218,8 +220,8 @@ impl<'a> OpenLog<'a> {
         Ok(())
     }
 
-    /// The oldest compressed file that is incomplete, so a program may still be writing it.
-    /// `reported` is the file that was reported last.
+    /// The index of the oldest compressed file that is incomplete. A program may still be writing
+    /// it. `reported` is the file that was reported last.
     pub(crate) fn first_incomplete(
         &self,
         reported: &mut Option<FileStat>,

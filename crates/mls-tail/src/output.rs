@@ -35,7 +35,8 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Begins to write to standard output. `sequence` is the number of the commit of `cursor`.
+    /// Begins to write to standard output. `sequence` is the sequence number of the commit that
+    /// holds `cursor`.
     pub(crate) fn stdout(
         framed: bool,
         cursor_file: Option<PathBuf>,
@@ -115,7 +116,7 @@ impl Output {
         if self.framed { self.writer.record(record) } else { Ok(()) }
     }
 
-    /// Whole lines from memory.
+    /// Writes whole lines from memory.
     pub(crate) fn bytes(&mut self, segment: &Segment<'_>, parts: &[&[u8]]) -> anyhow::Result<()> {
         self.control(segment)?;
         self.written += segment.length;

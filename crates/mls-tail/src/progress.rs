@@ -6,7 +6,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::open_log::OpenLog;
 
-/// A smaller input is read before a person could see a bar.
+/// The smallest number of bytes for a bar. mls-tail reads less before a person could see the bar.
 const WORTH_SHOWING: u64 = 64 << 20;
 
 /// A progress bar on stderr, if that is a terminal and there is much to read.

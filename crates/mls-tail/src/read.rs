@@ -19,8 +19,8 @@ use crate::tail::PassEnd;
 /// The largest length of a segment, unless one line is longer.
 const SEGMENT: u64 = 1 << 20;
 
-/// A segment up to this length is read before its header is written. If the log is truncated
-/// meanwhile, nothing wrong is announced.
+/// A segment up to this length is read before its header is written. So the header never announces
+/// a wrong length, even if the log is truncated meanwhile.
 const SMALL: u64 = 256 * 1024;
 
 /// The output of lines.
@@ -144,13 +144,14 @@ impl OpenFile<'_, '_> {
         let line = if let Some(newline) = memchr::memrchr(b'\n', text) {
             ContainerStream::of_line(&text[newline + 1..])
         } else {
-            // The beginning and the end of a line tell its stream, whatever its length.
+            // The beginning and the end of a line are enough to find its stream.
             let begin = line_begin(self.file(), offset, window.end - 1)?.unwrap_or(offset);
             let front = (window.end - begin).min(MAX_BEFORE as u64);
             ContainerStream::of_line(&[&self.file().read_at(begin, front)?[..], text].concat())
         };
         if length > MAX_LINE as u64 {
-            // One line, which nobody reads, except after NUL bytes in front of it.
+            // The segment is one line. It is too long to be read, unless its length is only due to
+            // NUL bytes in front of it.
             let start = after_nuls(self.file(), offset, window.end)?;
             if window.end - start > MAX_LINE as u64 {
                 self.log.state_mut().last_lines.skip(line);
@@ -160,10 +161,11 @@ impl OpenFile<'_, '_> {
             self.remember(&line);
             return Ok(());
         }
-        // One byte more tells whether a line begins there.
+        // Read one more byte, which shows whether a line begins after it.
         let start = window.end.saturating_sub(MAX_BEFORE as u64 + 1).max(offset);
         let mut lines = self.file().read_at(start, window.end - start)?;
-        // All lines of a container count. NUL bytes may be in front of a line.
+        // If there is a line of a container, all lines of the segment may count. If NUL bytes come
+        // first, their line may begin earlier. In both cases, read the whole segment.
         let mut last = lines.split(|byte| *byte == b'\n').skip(usize::from(start > offset));
         let is_after_nul = lines.starts_with(b"\0");
         if is_after_nul
@@ -279,8 +281,8 @@ impl OpenFile<'_, '_> {
         Ok(window.is_whole() && (generation.offset == 0 || generation.is_in(self.file())?))
     }
 
-    /// Like `read_plain`, but the last line need not have a newline, because a compressed file does
-    /// not grow.
+    /// Reads the new lines of a compressed file. Unlike `read_plain`, it reads a last line without
+    /// a newline too, because a compressed file does not grow.
     fn read_compressed(&mut self, delivery: &mut Delivery) -> anyhow::Result<PassEnd> {
         let name = self.file().path.display().to_string();
         let head = self.file().head().or_exit(Exit::IoErr)?;
@@ -389,7 +391,7 @@ fn last_line_end(file: &ChainFile, offset: u64, target: u64) -> io::Result<u64> 
 /// The number of bytes in which to search at once.
 const STEP: u64 = 64 * 1024;
 
-/// The place after the NUL bytes at the beginning of `offset..target`.
+/// The offset after the NUL bytes at the beginning of `offset..target`.
 fn after_nuls(file: &ChainFile, mut offset: u64, target: u64) -> io::Result<u64> {
     while offset < target {
         let bytes = file.read_at(offset, (target - offset).min(STEP))?;
@@ -402,7 +404,7 @@ fn after_nuls(file: &ChainFile, mut offset: u64, target: u64) -> io::Result<u64>
     Ok(offset)
 }
 
-/// The place after the last newline in `offset..target`.
+/// The offset after the last newline in `offset..target`; `None` if there is no newline.
 fn line_begin(file: &ChainFile, offset: u64, target: u64) -> io::Result<Option<u64>> {
     let mut high = target;
     while high > offset {

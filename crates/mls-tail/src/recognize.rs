@@ -87,10 +87,10 @@ impl Generation {
     }
 }
 
-/// Returns whether a file holds a generation.
+/// A function that returns whether a file holds a generation.
 type Test = fn(&Generation, &ChainFile) -> io::Result<bool>;
 
-/// The generation that each file holds, by its index.
+/// Returns, for each file, the index of the generation that it holds.
 ///
 /// Two files may hold the same generation, because copytruncate copies the log before it truncates
 /// it. Two logs may also begin with the same bytes. In both cases, the older file gets the
@@ -101,11 +101,11 @@ pub(crate) fn recognize(
 ) -> io::Result<Vec<Option<usize>>> {
     let mut held = vec![None; files.len()];
     let mut is_taken = vec![false; known.len()];
-    // The generation with the largest offset is the most specific.
+    // Try the generation with the largest offset first, because it identifies a file best.
     let mut order: Vec<usize> = (0..known.len()).collect();
     order.sort_by_key(|k| Reverse(known[*k].offset));
-    // A file that only begins like a generation is a copy that was made before the last lines were
-    // read and the log was truncated. It comes last.
+    // A file that only begins like a generation is a copy of the log. It was made before the last
+    // lines were read and the log was truncated. Test for such a copy last.
     let tests: [Test; 3] = [
         |known, file| Ok(known.has_nothing_new_in(file)),
         Generation::is_in,

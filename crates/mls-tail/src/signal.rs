@@ -10,7 +10,7 @@ use mls_stream::signals;
 pub(crate) struct Stop(Option<UnixStream>);
 
 impl Stop {
-    /// From now on, handles the signals.
+    /// Starts to handle both signals.
     pub(crate) fn on_signal() -> anyhow::Result<Self> {
         Ok(Self(Some(signals::termination()?)))
     }

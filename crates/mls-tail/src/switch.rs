@@ -22,7 +22,8 @@ const MARGIN: i64 = 1;
 
 const NANOSECONDS: i64 = 1_000_000_000;
 
-/// The second from which to read the source, if the other source was read last.
+/// The second from which to read the new source (the journal if `reads_journal`, else a log);
+/// `None` if the other source was not read last.
 pub(crate) fn first_second(cursor: &Cursor, reads_journal: bool) -> Option<i64> {
     let journal = cursor.journal.as_deref().and_then(journal_second);
     let log = cursor.logs.values().filter_map(log_second).max();
@@ -37,8 +38,8 @@ fn journal_second(cursor: &str) -> Option<i64> {
     Some(i64::from_str_radix(time, 16).ok()? / 1_000_000)
 }
 
-/// The second of the last line that was read from a log. If the line has no time, the second of the
-/// file's last change.
+/// The second of the last line that was read from a log. If the line has no time, this is the
+/// second of the last change of the file.
 fn log_second(log: &LogState) -> Option<i64> {
     let changed = log.generations.iter().map(|known| known.file.mtime).max()? / NANOSECONDS;
     let lines = log.last_lines.text().unwrap_or_default();

@@ -39,12 +39,14 @@ pub(crate) enum PassEnd {
     Done,
     /// SIGTERM or SIGINT.
     Stopped,
-    /// A compressed file is not complete yet; it and newer files were not read.
+    /// Some files were not read: a compressed file is not complete yet, or a file was truncated
+    /// meanwhile. Newer files were not read either.
     Waiting,
 }
 
 impl Tail {
-    /// With `--follow` a log may be created later.
+    /// Prepares the first pass. With `--follow`, a log may be missing, because it may be created
+    /// later.
     pub(crate) fn new(
         args: &Args,
         logs: Vec<PathBuf>,

@@ -53,7 +53,7 @@ fn ranges(seed: u64, kind: usize, family: usize) -> Vec<IpRange> {
     let (mut at, end) = if family == 0 { (1 << 24, 224 << 24) } else { (1u128 << 125, 1 << 126) };
     let mut ranges = Vec::with_capacity(rows);
     for left in (1..=rows as u128).rev() {
-        // At most twice the mean, so that there are enough addresses for all rows.
+        // A range has at most twice the mean length, so that enough addresses remain for all rows.
         let most = (end - at) / left * 2 - 1;
         let wide = u128::from(random.number()) << 64 | u128::from(random.number());
         let gap = if random.below(4) == 0 { wide % most / 2 } else { 0 };

@@ -168,7 +168,8 @@ fn encode(value: &MmdbValue, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends type and length. A length up to 28 fits into this byte, up to 284 into a second byte.
+/// Appends type and length. A length up to 28 fits into the first byte. A length up to 284 needs a
+/// second byte.
 fn control(kind: u8, length: usize, out: &mut Vec<u8>) {
     if length < 29 {
         out.push(kind << 5 | byte(length));

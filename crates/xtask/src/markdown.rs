@@ -7,7 +7,7 @@ use pulldown_cmark::{BrokenLink, CowStr, Event, LinkType, Options, Parser, Tag, 
 /// omitted. Returns the modules that the text refers to, without duplicates.
 pub(crate) fn write(page: &mut String, text: &str) -> Vec<String> {
     let text = without_sources(text);
-    // rustdoc resolves [`item`]; CommonMark knows no link of that name.
+    // rustdoc resolves [`item`], but CommonMark needs a target for such a link.
     let link_to_item = |link: BrokenLink<'_>| {
         let is_item = link.reference.starts_with('`');
         is_item.then(|| (CowStr::from(link.reference.into_string()), CowStr::from("")))

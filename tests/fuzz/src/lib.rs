@@ -28,8 +28,8 @@ pub struct Target {
     pub name: &'static str,
     /// Panics if a check fails.
     pub run: fn(&[u8]),
-    /// The time limit is a multiple of 10 ms and an amount for each byte. This factor is above 1
-    /// only if the parser has a known fixed cost. Then the limit is about six times this cost, so
+    /// The time limit is this number times 10 ms, and an amount for each byte. The number is above
+    /// 1 only if the parser has a known fixed cost. Then the limit is about six times this cost, so
     /// that a slow machine stays below it.
     pub floor: u32,
     /// The largest number of bytes of memory for an input.
@@ -51,7 +51,7 @@ pub const TARGETS: &[Target] = &[
     target("block_state", mls_block::fuzz::state),
     target("clock", log::clock),
     // A few bytes can expand to 64 KiB, which are decompressed twice. A decoder may take 96 MiB,
-    // because `xz -9` needs 65. That of zstd takes the next power of two, and a little more.
+    // because `xz -9` needs 65 MiB. The zstd decoder takes the next power of two and a little more.
     Target { floor: 4, memory: 136 << 20, ..target("compression", compression::decode) },
     target("config", config::ini),
     Target { floor: 5, ..target("config_edit", mls_setup::fuzz::edit) },
@@ -82,7 +82,7 @@ pub const TARGETS: &[Target] = &[
     target("typed_values", config::values),
 ];
 
-/// The target with this name. A program that calls it in a constant does not hold the other targets.
+/// The target with this name. If a program calls this in a constant, it contains no other target.
 #[must_use]
 pub const fn find(name: &str) -> Option<Target> {
     let mut i = 0;

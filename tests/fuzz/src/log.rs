@@ -16,11 +16,12 @@ use mls_parse::clock::Clock;
 use mls_parse::{Args, Scanner};
 use mls_stream::blocks::BlockPosition;
 
-/// The number of inputs for one scanner. A scanner keeps every line that it cannot read.
+/// The number of inputs for one scanner. A scanner keeps every line that it cannot read, so it must
+/// not live forever.
 const USES: u32 = 256;
 
 thread_local! {
-    /// Most inputs take less time than the construction of a scanner.
+    /// A new scanner to clone, because constructing one takes longer than most inputs.
     static UNUSED: Scanner = Scanner::new(
         &Args::parse_from([
             "mls-parse",

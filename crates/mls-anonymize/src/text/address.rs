@@ -55,8 +55,8 @@ impl TextPass<'_, '_> {
         })
     }
 
-    /// Returns where the local part begins whose last word begins at `at` (RFC 5322, section 3.2.3;
-    /// but `/` and `=` separate words here).
+    /// Returns where a local part begins. Its last word begins at `at`. The syntax is that of RFC
+    /// 5322, section 3.2.3, but here `/` and `=` separate words.
     pub(super) fn local_start(&self, at: usize) -> usize {
         let atext =
             |b: &u8| BYTE_CLASSES[usize::from(*b)] == ByteClass::Word || b"!#$&'*?^{|}".contains(b);

@@ -12,7 +12,7 @@ impl TextPass<'_, '_> {
     /// Replaces `<…>` that is not the value of a key.
     pub(super) fn angle(&mut self, at: usize) -> usize {
         let Some(inside) = self.bracketed(at) else { return at + 1 };
-        // Message-IDs of amavisd, rspamd and spamd (the last two).
+        // The words before the message-IDs of amavisd, rspamd and spamd. spamd has the last two.
         let ids = [&b"Message-ID: "[..], b" id: ", b" message ", b"mid="];
         if ids.iter().any(|words| self.text[..at].ends_with(words)) {
             return self.message_id(inside);

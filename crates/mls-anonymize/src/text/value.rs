@@ -72,7 +72,7 @@ impl TextPass<'_, '_> {
         if &rest[..end] == b"(unavailable)" { start + end } else { self.user(start..start + end) }
     }
 
-    /// A local part that contains the mail address of somebody else.
+    /// Replaces a mail address whose local part contains the mail address of somebody else.
     fn rewritten_sender(&mut self, begin: usize, start: usize) -> usize {
         let rest = near(&self.text[start..]);
         let length = (0..rest.len()).find(|at| ends_value(rest, *at)).unwrap_or(rest.len());
@@ -118,13 +118,15 @@ fn end_before(text: &[u8], words: &[&str]) -> usize {
     words.iter().filter_map(|words| text.find(words)).min().unwrap_or(text.len())
 }
 
-/// VERP (`NAME+…`), SRS and BATV put a mail address into a local part.
+/// Whether `key` begins a local part of VERP (`NAME+…`), SRS or BATV, which contains another mail
+/// address.
 fn is_rewritten_sender(key: &[u8]) -> bool {
     let tags = ["srs0", "srs1", "prvs", "btv1", "msprvs1"];
     key.contains(&b'+') || tags.iter().any(|tag| key.eq_ignore_ascii_case(tag.as_bytes()))
 }
 
-/// `resp=`, `pass=`, `userPassword=`, `proxy_pass=`, `access_token=`.
+/// Whether the value after `key` is a secret, as in `resp=`, `pass=`, `userPassword=`,
+/// `proxy_pass=` and `access_token=`.
 fn is_password_key(key: &[u8]) -> bool {
     const NAMES: [&str; 6] = ["pass", "password", "passwd", "password_noscheme", "token", "secret"];
     key == b"resp"

@@ -76,7 +76,7 @@ impl TextPass<'_, '_> {
             && !before.ends_with(b"Syntax: ")
         {
             let name = &rest[1..];
-            // They write the end of a line as `\r\n`.
+            // postscreen and smtpd write the end of the quoted line as `\r\n`.
             let length = name.find_byteset(b" \\").unwrap_or(name.len());
             return Some(self.host(end + 1..end + 1 + length));
         }
@@ -171,7 +171,8 @@ pub(crate) fn name_in_parentheses(
     let name = &name[..near(name).find_byteset(b",)").unwrap_or(0)];
     let has_pid = word.ends_with(b"worker") || word.ends_with(b"-login");
     let is_process = has_pid && name.iter().all(u8::is_ascii_digit);
-    // `service(managesieve-login)` is a service, and `euid=5000(vmail)` a user of the system.
+    // `service(managesieve-login)` names a service, and `euid=5000(vmail)` names a system user.
+    // Both names stay.
     let is_system = word == b"service" || word.iter().all(u8::is_ascii_digit);
     (!name.is_empty() && !is_process && !is_system).then(|| start..start + name.len())
 }

@@ -7,7 +7,7 @@ use super::{Config, DbType, SECTIONS};
 
 /// When keys have an effect.
 struct EffectRule {
-    /// Each as `section.key`; `section.` means all keys of the section.
+    /// The keys, each as `section.key`. `section.` means all keys of the section.
     keys: &'static [&'static str],
     has_effect: fn(&Config) -> bool,
     /// Why the keys have no effect.
@@ -116,7 +116,8 @@ impl Config {
         Ok(idle.collect())
     }
 
-    /// Does the same for a file. A file that cannot be read sets no key.
+    /// Returns a sentence about each key without effect in a file. A file that cannot be read sets
+    /// no key.
     #[must_use]
     pub fn without_effect_in(path: &Path) -> Vec<String> {
         let text = super::read_file(path).ok().flatten().unwrap_or_default();

@@ -31,7 +31,7 @@ pub fn example() -> String {
     text
 }
 
-/// Appends lines of text, which begin with a blank.
+/// Appends lines of text as comments. Each line begins with a blank.
 fn comment(text: &mut String, lines: &[&str]) {
     for line in lines {
         text.extend(["#", line, "\n"]);

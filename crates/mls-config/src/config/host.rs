@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 /// Returns whether the text can be a host: an IP address, or a name of letters, digits, `-` and `_`
 /// in labels with dots between them (RFC 1123, section 2.1). A name may have letters of all
-/// scripts, which resolvers encode; resolvers also know the largest length of a name. An IPv6
+/// scripts, because resolvers encode them. Resolvers also check the length of a name. An IPv6
 /// address may have brackets, or the zone of its link.
 #[must_use]
 pub fn is_host(text: &str) -> bool {

@@ -1,4 +1,4 @@
-//! Which entries of the systemd journal to read.
+//! Matches, which select the entries of the systemd journal to read.
 
 use std::fmt;
 use std::str::FromStr;

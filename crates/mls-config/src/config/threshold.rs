@@ -15,7 +15,7 @@ pub struct Threshold {
 }
 
 impl Threshold {
-    /// A counter stores at most this number of times for each key.
+    /// The largest count. A counter stores at most this number of time stamps for each key.
     pub const MAX_COUNT: u32 = 10_000;
 
     /// Thirty days.

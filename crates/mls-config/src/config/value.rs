@@ -106,7 +106,7 @@ pub(super) fn has_comment(value: &str) -> bool {
 
 impl ConfigValue for PathBuf {
     fn parse(text: &str) -> Result<Self, NotAllowed> {
-        // A shell would read these characters, but this file has no shell.
+        // A shell would interpret these characters, but no shell reads this file.
         let is_shell = text.starts_with(['"', '\'', '~', '$']);
         if is_shell || has_comment(text) {
             return Err(NotAllowed::new(text, "the whole path, without quotes, ~ and variables"));
@@ -175,7 +175,8 @@ pub fn network(text: &str) -> Result<IpNet, AddrParseError> {
     text.parse::<IpNet>().or_else(address).map(|network| network.trunc())
 }
 
-/// Makes each type a value in the text of its `FromStr`; a message says what to give instead.
+/// Implements [`ConfigValue`] with the `FromStr` and `Display` of each type. The literal says in
+/// messages what to give instead.
 macro_rules! texts {
     ($($type:ty: $give:literal,)+) => {
         $(impl ConfigValue for $type {

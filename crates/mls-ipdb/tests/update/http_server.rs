@@ -9,7 +9,7 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SerialNu
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-/// A request: its first line, and its headers by lower-case names.
+/// A request: its path, and its headers by their names in lower case.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub(crate) path: String,

@@ -135,7 +135,8 @@ fn databases_of_both_families_are_fetched_and_later_requests_are_conditional() {
     let before = fs::metadata(data.join("country_aside.csv")).unwrap();
     assert_eq!(before.mode() & 0o777, 0o644);
 
-    // Without ETag and date, the file is fetched again, and its date is that of the file.
+    // If a server sends neither ETag nor Last-Modified, the file is fetched again, and its date is
+    // the time of the new file.
     let again = run();
     assert_eq!(again.lines().count(), 3);
     assert!(

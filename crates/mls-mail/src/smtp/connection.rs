@@ -26,9 +26,9 @@ const MAX_REPLY: usize = 1 << 20;
 pub(super) struct Endpoint<'a> {
     pub(super) host: &'a str,
     pub(super) port: u16,
-    /// For each reply.
+    /// The time limit for each reply.
     pub(super) timeout: Duration,
-    /// For everything.
+    /// The time when everything must have ended.
     pub(super) deadline: Instant,
 }
 
@@ -97,8 +97,8 @@ impl Connection {
         Err(Failure::lost(&last))
     }
 
-    /// Waits for the first byte, and returns whether none came. A server that expects TLS waits for
-    /// the client.
+    /// Returns whether the server sends no byte within `timeout`. A server that expects TLS is
+    /// silent until the client begins.
     pub(super) fn is_silent(&self, timeout: Duration) -> bool {
         let Transport::Plain(stream) = &self.stream else { return false };
         let wait = stream.tcp.set_read_timeout(Some(timeout));

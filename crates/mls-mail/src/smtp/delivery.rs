@@ -43,8 +43,8 @@ impl MailServer {
         loop {
             let (session, is_unknown) = self.transaction(mail, &endpoint, waiting, &mut outcome);
             settle(&outcome)?;
-            // End the session only after that. If this process dies while it waits for the server,
-            // nobody gets the message twice.
+            // End the session only after `settle`. Then nobody gets the message twice if this
+            // process dies while it waits for the server.
             if let Some(session) = session {
                 session.quit();
             }

@@ -26,14 +26,14 @@ pub(crate) struct MailServer {
     pub(crate) credentials: Option<(String, String)>,
     /// The name in EHLO.
     pub(crate) hello: String,
-    /// For each reply.
+    /// The time limit for each reply.
     pub(crate) timeout: Duration,
 }
 
 impl MailServer {
     /// Its name in messages.
     pub(crate) fn name(&self) -> String {
-        // An IPv6 address.
+        // An IPv6 address needs brackets before the port.
         let (open, close) = if self.host.contains(':') { ("[", "]") } else { ("", "") };
         format!("mail server {open}{}{close}:{}", self.host, self.port)
     }
@@ -82,7 +82,8 @@ impl DeliveryOutcome {
     }
 }
 
-/// What to do if no server is there: a configured address that is wrong is more likely than a problem with the mail.
+/// Returns advice for a failed connection. A wrong address in the configuration is more likely than
+/// a problem with the mail.
 fn cure(words: &str) -> &'static str {
     if words.starts_with("Connection refused") {
         "; no mail server listens there: check [report] smtp_host and smtp_port"

@@ -10,7 +10,7 @@ use super::connection::{Connection, Endpoint};
 use super::failure::Failure;
 use super::reply::Reply;
 
-/// The warning about a silent server, once a run.
+/// Logs the warning about a silent server only once in a run.
 static SILENCE: Once = Once::new();
 
 /// The extensions that the server offers after EHLO.

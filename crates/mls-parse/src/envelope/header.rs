@@ -2,7 +2,7 @@
 
 use bstr::ByteSlice;
 
-/// The writer of a message.
+/// A message, and the host, program and process that have written it.
 pub(super) struct Header<'a> {
     pub(super) host: Option<&'a [u8]>,
     pub(super) program: &'a [u8],
@@ -39,7 +39,7 @@ pub(super) fn is_mail_server(program: &[u8]) -> bool {
         || DAEMONS.contains(&name.unwrap_or(program))
 }
 
-/// `[PROGRAM] MESSAGE`, without host and process ID.
+/// Reads `[PROGRAM] MESSAGE` of metalog, which writes no host and no process ID.
 pub(super) fn metalog(rest: &[u8]) -> Option<Header<'_>> {
     let (program, message) = rest.strip_prefix(b"[")?.split_once_str("] ")?;
     let header = Header { host: None, program, pid: None, message };
@@ -76,7 +76,8 @@ pub fn is_facility_and_level(word: &[u8]) -> bool {
     (is_local || FACILITIES.contains(&facility)) && LEVELS.contains(&level)
 }
 
-/// Words between stamp and program other than the host.
+/// Whether a word between stamp and program is a level, and not the host. `is_alone` means that
+/// there is no other word between them.
 pub(super) fn is_level(word: &[u8], is_alone: bool) -> bool {
     const LEVELS: [&[u8]; 8] =
         [b"DEBUG", b"INFO", b"NOTICE", b"WARN", b"WARNING", b"ERROR", b"ERR", b"CRIT"];
@@ -86,11 +87,11 @@ pub(super) fn is_level(word: &[u8], is_alone: bool) -> bool {
         || (is_facility_and_level(word) && !(is_alone && word.ends_with(b".info")))
 }
 
-/// `[HOST] [LEVEL] PROGRAM[PID]: MESSAGE`, where host and level may be missing or in the other
+/// Reads `[HOST] [LEVEL] PROGRAM[PID]: MESSAGE`. Host and level may be missing or in the other
 /// order.
 pub(super) fn header(text: &[u8]) -> Option<Header<'_>> {
     let (first, rest) = next_word(text)?;
-    // Dovecot's own log files before version 2.
+    // The line is of a log file that Dovecot before version 2 writes itself.
     if has_dovecot_level(text) {
         return tagged(None, rest);
     }
@@ -102,7 +103,7 @@ pub(super) fn header(text: &[u8]) -> Option<Header<'_>> {
         let host = (!is_level(first, true)).then_some(first);
         return tagged(host, rest);
     }
-    // A level, and a host unless there are two levels.
+    // One of the two words must be a level. The other one is the host, unless it is a level too.
     let (host, rest) = if is_level(first, false) {
         (Some(second), next_word(rest)?.1)
     } else if is_level(second, false) {
@@ -123,8 +124,9 @@ fn names_a_program(word: &[u8], rest: &[u8]) -> bool {
         || has_dovecot_level(rest)
 }
 
-/// `Info: `: the text after the process in Dovecot's own log files; before version 2, the text before
-/// it (`failure_log_type_prefixes`, `src/lib/failures.c`).
+/// Whether `text` begins with a level such as `Info: `. In log files that Dovecot writes itself,
+/// the level comes after the process; before version 2, it comes before the process
+/// (`failure_log_type_prefixes`, `src/lib/failures.c`).
 pub(crate) fn has_dovecot_level(text: &[u8]) -> bool {
     let text = trim_spaces(text);
     ["Debug: ", "Info: ", "Warning: ", "Error: ", "Fatal: ", "Panic: "]
@@ -132,7 +134,7 @@ pub(crate) fn has_dovecot_level(text: &[u8]) -> bool {
         .any(|level| text.starts_with(level.as_bytes()))
 }
 
-/// `PROGRAM[PID]: MESSAGE`.
+/// Reads `PROGRAM[PID]: MESSAGE`.
 pub(super) fn tagged<'a>(host: Option<&'a [u8]>, text: &'a [u8]) -> Option<Header<'a>> {
     let text = trim_blanks(text);
     let (tag, message) = split_blank(text).unwrap_or((text, b""));
@@ -145,12 +147,13 @@ pub(super) fn tagged<'a>(host: Option<&'a [u8]>, text: &'a [u8]) -> Option<Heade
     let is_dovecots_own = program.iter().all(|byte| is_in_process_name(*byte))
         && (program.ends_with(b"-login")
             || (has_dovecot_level(message) && !program.starts_with(b"dovecot")));
-    // Other processes write the name of a user there, which can be a number.
+    // A login process writes its ID in parentheses. Other processes write the name of a user there,
+    // which can be a number.
     let pid = pid.or_else(|| {
         let id = session.strip_prefix(b"(")?.strip_suffix(b")")?;
         number(id).filter(|_| program.ends_with(b"-login"))
     });
-    // Before version 2, its own processes named the program twice.
+    // Before version 2, processes of Dovecot named the program twice.
     let message = match message.strip_prefix(b"dovecot: ") {
         Some(message) if program == b"dovecot" => message,
         _ => message,
@@ -206,7 +209,7 @@ pub(super) fn split_byte(text: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
     memchr::memchr(byte, text).map(|at| (&text[..at], &text[at + 1..]))
 }
 
-/// A decimal number.
+/// Reads a decimal number.
 pub(crate) fn number(digits: &[u8]) -> Option<u32> {
     digits.first()?;
     digits.iter().try_fold(0_u32, |number, byte| {

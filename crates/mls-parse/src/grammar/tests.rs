@@ -110,7 +110,7 @@ fn a_mechanism_ends_where_postfix_ends_its_token() {
         format!("X\"{refused}, sasl_username=a\""),
         cut(&format!("\"{forged}{forged}\"")),
         cut(&format!("\"{refused}, sasl_username=ceo{refused}, sasl_username=a\"")),
-        // Never closed.
+        // This quote is never closed.
         format!("\"X{forged}"),
         format!("\"X{refused}, sasl_username=ceo"),
         "\"LOGIN X\"".into(),

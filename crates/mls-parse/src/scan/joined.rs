@@ -33,7 +33,7 @@ impl Scanner {
             return false;
         };
         let is_part = waiting.add(&part, range.len() + 1);
-        // Here, because the next run does not get all parts of such a line.
+        // Count such a line now, because the next run does not get all its parts.
         for parts in waiting.too_long() {
             self.lose(input, parts, start, TOO_LONG);
         }

@@ -31,7 +31,7 @@ impl RoutineBody {
             }
             b"BEGIN" | b"CASE" if self.routine => self.depth += 1,
             b"END" if self.routine => self.depth = self.depth.saturating_sub(1),
-            // A table may be named `function`.
+            // `CREATE TABLE function` does not create a function.
             _ => self.create = false,
         }
         self.words += 1;

@@ -137,7 +137,7 @@ fn byte_order_mark_cannot_hide_a_statement() {
                 "{dialect:?} {sql:?}: {error:#}"
             );
         }
-        // Inside a text or a comment it is an ordinary character.
+        // Inside a text or a comment, U+FEFF is an ordinary character.
         let sql = "\u{feff}INSERT INTO t VALUES ('\u{feff}'); -- \u{feff}\n/* \u{feff} */ INSERT INTO t VALUES (1);";
         let texts = ["INSERT INTO t VALUES ('\u{feff}')", "INSERT INTO t VALUES (1)"];
         assert_eq!(split(sql, dialect).unwrap(), texts);

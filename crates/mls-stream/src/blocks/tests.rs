@@ -16,7 +16,7 @@ impl Read for Pieces {
     }
 }
 
-/// The lines before the last block of a plain stream.
+/// Returns the last lines before the last block of a plain stream.
 fn before_last_block(input: &[u8], piece: usize) -> Vec<u8> {
     let mut blocks = Blocks::new(Box::new(Pieces(input.to_vec(), piece)), "old.log");
     let (mut before, mut batch) = (Vec::new(), Batch::default());

@@ -182,7 +182,7 @@ impl Attackers<'_> {
             }
         };
         let names = 4 + random.below(40);
-        // From a burst to about one attempt an hour.
+        // The speed of the attempts is from a burst to about one attempt an hour.
         let pause = *random.pick(&[4, 20, 60, 300, 1200, 2400]);
         let mut before = at;
         let program = *random.pick(&[Program::Submission, Program::Imap]);

@@ -137,7 +137,8 @@ impl Person {
         network.v4(number.wrapping_add(lease * 7919))
     }
 
-    /// Carrier-grade NAT: one of a few addresses that thousands share; or a new IPv6 /64.
+    /// Returns an address in a mobile network: one of a few addresses that thousands share
+    /// (carrier-grade NAT), or a new IPv6 /64.
     fn mobile(&self, world: &World, network: usize, random: &mut Random) -> IpAddr {
         if self.has_ipv6 && random.below(2) == 0 {
             return world.networks[network].v6(random.number(), random.number());
