@@ -8,7 +8,8 @@ use mls_stream::ndjson::Writer;
 
 use crate::cursor::AlertCursor;
 
-/// Writes alerts, and remembers them unless the reader of the framed stream does.
+/// Writes alerts, and stores them in the cursor file. In a framed stream, the reader of the stream
+/// stores them instead.
 pub(crate) struct AlertWriter {
     pub(crate) out: Writer,
     pub(crate) cursor: Option<AlertCursor>,

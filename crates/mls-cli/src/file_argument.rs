@@ -22,7 +22,8 @@ pub(crate) fn explain<A: Args>(error: &mut Error, command: &Command, words: &[Os
         .filter_map(|word| word.to_str())
         .find(|word| command.find_subcommand(word).is_some());
     let Some(file) = refused.filter(|word| Path::new(word).is_file()) else { return };
-    // A tool with a positional argument takes one file by its name.
+    // A tool that does not read standard input, or that takes a file as its argument, needs no hint
+    // about standard input.
     if !A::reads_stdin(subcommand) || command.get_positionals().next().is_some() {
         return;
     }

@@ -25,7 +25,7 @@ const MAX_FILE: u64 = 256 << 20;
 /// 300 seconds). It is not written to the file.
 const FAILURE_SECONDS: u64 = 60;
 
-/// The largest capacity that is reserved at the start: the default number of answers.
+/// At the start, the cache reserves memory for at most this many answers. This is the default size.
 const MAX_RESERVED: usize = 100_000;
 
 pub(crate) struct AnswerCache {

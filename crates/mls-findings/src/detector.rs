@@ -152,7 +152,8 @@ impl Detector {
         self.guessed_before(observed, found);
     }
 
-    /// Reports users whose earlier first login at the network becomes suspicious with this failure.
+    /// A failure can follow a login. Reports the users who logged in at this network for the first time
+    /// at most [`AFTER`] before this failure, if the failure makes that login suspicious.
     fn guessed_before(&mut self, observed: Observed<'_>, found: &mut Vec<Finding<'static>>) {
         let Some(visitors) = self.logins.get(observed.network) else { return };
         let (country, asn) = (visitors.country, visitors.asn);
@@ -174,8 +175,8 @@ impl Detector {
         }
     }
 
-    /// Returns whether enough names failed at `network` to look at them more closely. Most logins end
-    /// here.
+    /// Returns whether so many names failed at `network` that a closer check is needed. Most logins need
+    /// none.
     fn has_failed(&self, network: Network, at: Seconds) -> bool {
         let range = self.guessing(at);
         let names = self.settings.guessed_names as usize;

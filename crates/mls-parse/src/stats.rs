@@ -83,7 +83,7 @@ impl Stats {
         let (mut found, mut noun) = (Vec::new(), "logins");
         for (outcome, name) in asked {
             let number = self.attempts(outcome);
-            // A temporary failure of the server is rare.
+            // Leave the number 0 out here: a server rarely fails to check a login.
             if outcome == Outcome::Error && number == 0 && !found.is_empty() {
                 continue;
             }

@@ -98,7 +98,10 @@ impl LastDigest {
         let end = serde_json::from_value(file.cursor)
             .with_context(|| {
                 let path = ledger.display();
-                format!("{path} does not hold the end of a digest; remove it to report all data")
+                format!(
+                    "{path} does not say where the last digest ended; if you remove this file, the \
+                     next digest begins at the newest file that has rows"
+                )
             })
             .or_exit(Exit::Config)?;
         Ok(Self { base: file.sequence, end, first: FirstBegin::NewestRows })

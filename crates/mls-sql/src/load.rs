@@ -44,8 +44,9 @@ pub(crate) fn run(
     let shown = database.shown.clone();
     let late_indexes = match dialect {
         Dialect::Sqlite if is_new => database.table.indexes(dialect, mapping).collect(),
-        // In PostgreSQL, an index refuses long values. So the index must exist when the row is
-        // inserted: then only the row fails. MySQL commits before it changes an index.
+        // Other databases keep their indexes during the load. In PostgreSQL, an index refuses long
+        // values: if it exists already, only that row fails; otherwise, creating the index fails. In
+        // MySQL, a change of an index commits the open transaction.
         _ => Vec::new(),
     };
     let writer = RowWriter { database, insert, late_indexes, open: false, accepted: 0, refused: 0 };
