@@ -15,7 +15,7 @@ const WITHOUT_SYSTEMD: &str = "systemd does not run here: cron starts the jobs. 
 const NO_ALERTS: &str = "alerts: none are mailed: set [report] email, and also a threshold in \
     [alert] or record = yes in [logins]";
 
-/// The first lines: whether the service works, and why not.
+/// Returns the first lines: they say whether the service works, and why not.
 pub(crate) fn verdict(status: &Status) -> Vec<String> {
     if status.healthy {
         return vec!["healthy".to_owned()];
@@ -23,7 +23,7 @@ pub(crate) fn verdict(status: &Status) -> Vec<String> {
     status.problems.iter().map(|problem| format!("not healthy: {problem}")).collect()
 }
 
-/// The other lines.
+/// Returns the lines after the verdict.
 pub(crate) fn details(status: &Status, config: &Config, now: DateTime<Local>) -> Vec<String> {
     let mut lines = attempts(status, config, now);
     lines.extend(status.jobs.iter().map(|job| sentence(job, now)));
@@ -37,7 +37,7 @@ pub(crate) fn details(status: &Status, config: &Config, now: DateTime<Local>) ->
     lines
 }
 
-/// What is recorded, exported and loaded, and what is not yet.
+/// Returns lines about what is recorded, exported and loaded, and what is not yet.
 fn attempts(status: &Status, config: &Config, now: DateTime<Local>) -> Vec<String> {
     let csv = |path: &Option<PathBuf>, number, last: &str| {
         let path = path.as_deref().unwrap_or(Path::new("")).display();
@@ -79,7 +79,7 @@ fn attempts(status: &Status, config: &Config, now: DateTime<Local>) -> Vec<Strin
     lines
 }
 
-/// What a job did, and when it runs next.
+/// Returns a sentence: what a job did, and when it runs next.
 fn sentence(job: &Job, now: DateTime<Local>) -> String {
     let Job { name, unit, .. } = job;
     let at = |time: Option<_>| time.map(|time| at(time, now)).unwrap_or_default();
@@ -111,12 +111,12 @@ fn or_none(time: &str) -> &str {
     if time.is_empty() { "none yet" } else { time }
 }
 
-/// The words and the value, or nothing if there is no value.
+/// Returns the words and the value, or nothing if the value is empty.
 fn with(words: &str, value: &str) -> String {
     if value.is_empty() { String::new() } else { format!("{words}{value}") }
 }
 
-/// A time, and how far it is from now.
+/// Returns a time, and how far it is from now.
 fn at(time: DateTime<Local>, now: DateTime<Local>) -> String {
     let seconds = (now - time).num_seconds();
     let distance = match seconds.unsigned_abs() {
