@@ -189,7 +189,7 @@ fn lists_follow_the_input_the_clock_and_a_removal_by_another_process() {
     until("the second offence", || site.read("blocked.txt") == "192.0.2.1/32\n");
     let removed =
         site.shell("mls-block --state S --directory . --format cidr,plain remove 192.0.2.1");
-    assert_eq!(succeed(&removed), "192.0.2.1/32 is removed; blocked addresses in it: 1\n");
+    assert_eq!(succeed(&removed), "192.0.2.1/32 is unblocked; addresses that were blocked: 1\n");
     assert_eq!(site.read("blocked.txt"), "");
     input.write_all((again + &alert(&now(), "192.0.2.9")).as_bytes()).unwrap();
     until("somebody else", || site.read("blocked.txt") == "192.0.2.9/32\n");

@@ -321,7 +321,7 @@ fn rename(site: &Site, server: &Server, host: &mut Host) {
     let old = std::mem::replace(&mut host.name, "renamed".to_owned());
     let messages = host.is_refused(site);
     let rename = format!("mls-sql rename-source {old} renamed");
-    assert!(messages.contains(&format!("was the host renamed? Then run {rename}")), "{messages}");
+    assert!(messages.contains(&format!("if the host was renamed, run {rename}")), "{messages}");
     let output = site.shell(&format!("{rename} --url '{}'", server.url()));
     assert!(output.status.success(), "{}", text(&output.stderr));
 }

@@ -184,7 +184,7 @@ fn a_wrong_time_zone_in_the_environment_is_refused_where_dates_depend_on_it() {
 }
 
 #[test]
-fn a_tool_does_not_offer_to_read_what_it_does_not_read() {
+fn the_error_about_an_unexpected_file_does_not_suggest_standard_input() {
     let mut site = Site::new();
     site.log(1);
     for command in [
@@ -266,7 +266,7 @@ fn a_missing_server_or_secret_says_what_to_check() {
     let output = site.shell("mls-sql load --url postgres://u@localhost:1/db < records");
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(75), "{said}");
-    assert!(said.contains("check that it runs, and db_host and db_port"), "{said}");
+    assert!(said.contains("check that it runs, and check db_host and db_port"), "{said}");
 }
 
 #[test]

@@ -60,7 +60,7 @@ const BEFORE_METRICS: usize = 3;
 const LIFE: usize = 40;
 
 #[test]
-fn the_pipeline_of_every_unit_is_killed_or_stores_nothing() {
+fn every_unit_is_in_the_list_of_killed_or_of_stateless_pipelines() {
     let units: BTreeSet<_> = units::commands().into_iter().map(|(name, _)| name).collect();
     let known = KILLED.iter().chain(&STATELESS).map(|name| (*name).to_owned()).collect();
     assert_eq!(units, known, "add each new unit to one of the two lists");

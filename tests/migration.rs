@@ -131,7 +131,7 @@ fn a_bad_row_is_named_and_the_others_are_converted() {
     assert_eq!(text(&output.stdout), "u0\nu1\nu2\n");
     assert_eq!(output.status.code(), Some(65));
     let said = text(&output.stderr);
-    assert!(said.contains("\"2026-06-01\": not dd/mm/yyyy HH:MM"), "{said}");
+    assert!(said.contains("\"2026-06-01\" is not dd/mm/yyyy HH:MM"), "{said}");
 }
 
 /// An installation that the original itself has made, with its paths in a new directory. It has 82 rows
@@ -200,10 +200,10 @@ fn an_installation_of_the_original_keeps_each_row_once() {
     let site = installation();
     let said = migrate(&site);
     assert!(
-        said.contains("converted 82 of 82 rows on 4 days; each day has as many rows"),
+        said.contains("converted 82 of 82 rows from 4 days; each day has as many rows"),
         "{said}"
     );
-    assert!(said.contains("1 file waited for the import"), "{said}");
+    assert!(said.contains("converted 1 file for the next import"), "{said}");
     assert!(said.contains("copied 65 rows into the new table"), "{said}");
     assert_eq!(csv_days(&site), DAYS);
     assert_eq!(database_days(&site), "2026-11-20|40\n2026-11-21|25\n");
@@ -309,7 +309,7 @@ fn a_row_that_cannot_be_converted_stops_the_migration_and_its_day_is_named() {
 fn the_first_digest_after_a_migration_does_not_hold_all_history() {
     let site = installation();
     let said = migrate(&site);
-    assert!(said.contains("digest: the first digest begins with today"), "{said}");
+    assert!(said.contains("digest: the first digest has the attempts from today on"), "{said}");
     site.append("maillog/mail.log", &NEW.replace("2026-11-24", "TODAY"));
     let output = site.shell(&format!(
         "export {ZONE}; sed -i \"s/TODAY/$(date +%F)/\" maillog/mail.log

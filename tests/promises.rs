@@ -209,7 +209,7 @@ fn sequence(events: &[Event], random: &mut Random) {
 }
 
 #[test]
-fn any_two_events_leave_each_failure_once() {
+fn each_failure_is_recorded_once_after_any_two_events() {
     let mut random = Random::new(20_261_128);
     if let Some(count) = std::env::var("MLS_SEQUENCES").ok().map(|n| n.parse::<u32>().unwrap()) {
         for _ in 0..count {

@@ -1,4 +1,4 @@
-//! The user of the service owns the directories of the data. That user can put symbolic links, hard
+//! The service user owns the directories of the data. That user can put symbolic links, hard
 //! links and FIFOs there. They must not make root touch a file elsewhere.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 const SECRET: &str = "only root may read this";
 
-/// An object that the user of the service puts in the place of a file.
+/// An object that the service user puts in the place of a file.
 #[derive(Clone, Copy, Debug)]
 enum Trap {
     /// A symbolic link to a file of root.
@@ -22,7 +22,7 @@ enum Trap {
     DanglingLink,
     /// A hard link to a file of root.
     HardLink,
-    /// A FIFO. A tool of the service's user may wait for it, and then root's command waits too.
+    /// A FIFO. A tool of the service user may wait for it, and then root's command waits too.
     Fifo,
 }
 

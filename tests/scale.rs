@@ -20,7 +20,7 @@ fn from_environment(name: &str, default: u64) -> u64 {
 }
 
 #[test]
-fn rows_a_second_at_the_beginning_and_at_the_end() {
+fn a_large_load_is_complete_and_its_speed_is_printed() {
     let (lines, before) =
         (from_environment("MLS_ROWS", 20_000), from_environment("MLS_TABLE", 1000));
     let (site, mut server) = (Site::new(), Server::new(Kind::Postgresql));

@@ -33,11 +33,23 @@ fn a_refused_login_or_database_says_what_to_check() {
         let url = server.url().replace("root@", "anna@").replace("mls@", "anna@");
         assert_fails(&site, &url, "wrong", 77, "check db_user and db_password_file in [database]");
         let other = url.replace("/mls", "/other");
-        assert_fails(&site, &other, "right", 78, "create the database, or check db_name");
+        assert_fails(
+            &site,
+            &other,
+            "right",
+            78,
+            "create the database and give this user rights on it (GRANT), or check db_name",
+        );
         assert_fails(&site, &url, "right", 78, "grant this right to the user of the database");
         if kind == Kind::Postgresql {
             let eva = url.replace("anna@", "eva@");
-            assert_fails(&site, &eva, "right", 77, "the server does not allow this way to log in");
+            assert_fails(
+                &site,
+                &eva,
+                "right",
+                77,
+                "the server does not know this user, or does not allow this way to log in",
+            );
             let tls = format!("{url}?sslmode=require");
             assert_fails(&site, &tls, "right", 69, "switch TLS on in the database server");
             let flags = server.ask_for_certificates(site.path(), &["eva".to_owned()]);

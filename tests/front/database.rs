@@ -76,7 +76,7 @@ fn attempts_are_loaded_from_the_log_and_status_shows_the_progress() {
     let conf = front.site.read("conf").replace("9000", "1");
     front.site.write("conf", &conf);
     let said = text(&front.run(&["--prune"]).stderr);
-    assert!(said.contains("removed 5 events from table maillogsentinel_events"), "{said}");
+    assert!(said.contains("removed 5 rows from table maillogsentinel_events"), "{said}");
     assert_eq!(count(&front), "0");
     front.site.write("state/maillogsentinel.db", "no database");
     let said = status(&front);

@@ -165,7 +165,7 @@ fn recorded_logins_are_pruned_and_moved_away_with_the_failures() {
     let said = front.succeeds(&["--status"]);
     assert!(said.contains("logins.csv: 1 row, "), "{said}");
     assert!(
-        said.contains("logins in the log that are not recorded yet: 1, the first of 2026-06-01 "),
+        said.contains("logins in the log that are not recorded yet: 1, the first at 2026-06-01 "),
         "{said}"
     );
     assert!(front.succeeds(&["--prune"]).starts_with("rotated "));

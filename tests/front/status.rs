@@ -15,10 +15,10 @@ fn status_says_first_whether_the_service_is_healthy_and_why_not() {
     front.site.log(2);
     let said = front.succeeds(&["--status"]);
     assert!(said.starts_with("healthy\n"), "{said}");
-    assert!(said.contains("F: 3 rows, the last of 2026-06-01T"), "{said}");
-    assert!(said.contains("not recorded yet: 2, the first of 2026-06-01 "), "{said}");
+    assert!(said.contains("F: 3 rows, the last at 2026-06-01T"), "{said}");
+    assert!(said.contains("not recorded yet: 2, the first at 2026-06-01 "), "{said}");
     assert!(said.contains("c.csv"), "{said}");
-    assert!(said.contains("the last run that found new lines ended: 20"), "{said}");
+    assert!(said.contains("last commit of new log lines: 20"), "{said}");
     assert!(!said.contains("exported"), "there is no database: {said}");
     let json = |front: &Front| {
         let output = front.run(&["--status", "--json"]);
@@ -48,7 +48,7 @@ fn status_says_first_whether_the_service_is_healthy_and_why_not() {
 }
 
 #[test]
-fn a_name_cannot_send_escapes_to_the_terminal_and_a_csv_that_is_no_file_has_no_known_rows() {
+fn a_name_sends_no_escapes_to_the_terminal_and_a_fifo_has_an_unknown_number_of_rows() {
     let front = Front::new("conf", "");
     let make = |name: &str| {
         let path = front.site.path().join(name);
@@ -76,12 +76,15 @@ fn a_number_that_is_needed_and_not_known_is_a_problem() {
     let output = front.run(&["--status"]);
     let said = text(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("not healthy: the rows to export cannot be counted: "), "{said}");
+    assert!(
+        said.contains("not healthy: the rows that are not exported yet cannot be counted: "),
+        "{said}"
+    );
     assert!(said.contains("sql_state.offset"), "{said}");
     assert!(said.contains("rows that are not exported yet: unknown\n"), "{said}");
 }
 
-/// The user of the service can replace its state files by links. As root, the tools would follow
+/// The service user can replace its state files by links. As root, the tools would follow
 /// them.
 #[test]
 fn root_is_refused_if_the_service_has_another_user() {
@@ -158,8 +161,8 @@ fn status_has_one_line_about_alerts_and_counts_one_row() {
     front.site.log(1);
     front.succeeds(&[]);
     let said = front.succeeds(&["--status"]);
-    assert!(said.contains("F: 1 row, the last of 2026-06-01T"), "{said}");
-    assert_eq!(said.matches("alerts: none are mailed").count(), 1, "{said}");
+    assert!(said.contains("F: 1 row, the last at 2026-06-01T"), "{said}");
+    assert_eq!(said.matches("no alerts are mailed").count(), 1, "{said}");
     // If alerts are mailed, the line of their job says so.
     front.site.append("conf", "[report]\nemail = a@example.org\n");
     let said = text(&front.run(&["--status"]).stdout);
@@ -205,7 +208,7 @@ fn a_wrong_configuration_and_a_missing_user_are_named_once() {
         "{said}"
     );
     if !is_root() {
-        return skip("only root changes to the user of the service");
+        return skip("only root changes to the service user");
     }
     front.site.write("conf", &conf.replace("user = root", "user = nobody-at-all"));
     fs::remove_file(front.site.path().join("x.log")).unwrap();

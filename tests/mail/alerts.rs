@@ -87,7 +87,7 @@ fn a_user_name_cannot_add_headers_or_change_the_direction_of_text() {
 }
 
 #[test]
-fn the_hour_that_clocks_show_twice_is_two_hours_to_records() {
+fn each_of_two_hours_with_the_same_clock_time_has_its_own_alert() {
     let site = Site::new(&json!({}), &[]);
     let events = |date: &str| {
         format!("{{\"v\":1,\"type\":\"auth\",\"date\":\"{date}\",\"outcome\":\"failure\",\"ip\":\"192.0.2.1\"}}\n")

@@ -97,7 +97,7 @@ fn attachment_that_is_too_large_for_the_server_becomes_a_line() {
     site.append(&rows);
     let run = site.digest(&ONE_DAY);
     assert_eq!(run.code, 0, "{}", run.err);
-    assert!(run.err.contains("the attachment is left out"), "{}", run.err);
+    assert!(run.err.contains("Not attached: the message with its attachment"), "{}", run.err);
     let [(message, _)] = &site.messages()[..] else { panic!("not one message") };
     assert!(text(message).contains("Total attempts 2026-06-01: 1,500"));
     assert_eq!(part(message, "text/csv"), None);

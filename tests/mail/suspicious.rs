@@ -120,7 +120,7 @@ fn a_login_that_is_recorded_late_is_reported_but_not_if_it_is_older_than_the_fir
 }
 
 #[test]
-fn both_files_are_read_through_rotation() {
+fn a_login_is_reported_once_although_both_csv_files_were_rotated() {
     let site = site();
     guess(&site, "203.0.113.9", "dora", 30);
     let run = site.run(
@@ -179,7 +179,10 @@ fn a_hostile_user_name_stays_text() {
     assert_eq!((&message["defects"], &message["headers"]["bcc"]), (&json!([]), &Value::Null));
     let body = text(message);
     assert!(!body.contains(['\u{202e}', '\u{1b}']), "{body}");
-    assert!(!body.contains("doveadm kick") && body.contains("* End them: (no command: "), "{body}");
+    assert!(
+        !body.contains("doveadm kick") && body.contains("* End the sessions: (no command: "),
+        "{body}"
+    );
 }
 
 /// The users that each Message-ID reports.
@@ -206,7 +209,7 @@ fn start(site: &Site, pipeline: &str) -> Vec<Child> {
 }
 
 #[test]
-fn killed_at_random_it_loses_no_suspicious_login_and_mails_none_twice() {
+fn a_pipeline_killed_at_random_loses_no_suspicious_login_and_mails_none_twice() {
     let rounds: u64 = std::env::var("MLS_ROUNDS").map_or(40, |rounds| rounds.parse().unwrap());
     let mut random = Random::new(20_261_128);
     let site = site();

@@ -151,14 +151,17 @@ fn a_part_before_lost_or_skipped_lines_is_not_joined_to_the_next_line() {
         let rows = site.read("F");
         let found = ["al", "bob", "carla"].map(|user| rows.matches(&format!(",{user}")).count());
         assert_eq!(found, [0, 0, 1], "removed: {is_removed}: {rows}{said}");
-        let loss =
-            if is_removed { "no longer exists" } else { "a line longer than 1 MiB, skipped" };
+        let loss = if is_removed {
+            "no longer exists"
+        } else {
+            "a line longer than 1 MiB is too long and was skipped"
+        };
         assert!(said.contains(loss), "{said}");
     }
 }
 
 #[test]
-fn many_logs_that_end_in_long_parts_are_read_on() {
+fn many_logs_that_end_in_long_parts_are_continued_by_the_next_run() {
     const LOGS: usize = 40;
     let run =
         "mls-tail --framed --cursor-file S c*.log | mls-parse | mls-csv --append F --cursor-file S";
@@ -193,7 +196,7 @@ fn many_logs_that_end_in_long_parts_are_read_on() {
 
 /// copytruncate, but the writer keeps its offset.
 #[test]
-fn a_line_after_many_nul_bytes_is_continued_and_repeated() {
+fn the_next_run_continues_or_repeats_a_line_after_many_nul_bytes() {
     let failure =
         "postfix/smtpd[7]: warning: unknown[192.0.2.1]: SASL LOGIN authentication failed: x";
     let (first, last) = failure.split_at(40);

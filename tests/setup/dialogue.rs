@@ -44,7 +44,7 @@ fn wrong_answers_are_asked_again_with_a_reason() {
             ("When to update", "never\n"),
             ("User that the service", "root\n"),
             ("must not run as root", "no body\n"),
-            ("not the name of a user", "alice\n"),
+            ("not a valid user name", "alice\n"),
             ("no user alice", "bob\n"),
             ("Days to keep", "a year\n"),
             ("number of days", "365\n"),
@@ -203,7 +203,7 @@ fn a_server_as_database_is_asked_for_what_it_needs() {
 }
 
 #[test]
-fn a_cleared_answer_takes_those_with_it_that_need_it() {
+fn clearing_an_answer_clears_the_answers_that_depend_on_it() {
     let Some(system) = System::new() else { return };
     system.write("etc/secret", "x");
     system.write(
@@ -315,7 +315,7 @@ fn containers_of_mail_servers_that_log_to_the_journal_are_offered() {
 }
 
 #[test]
-fn an_answer_can_lead_back_to_the_question_before() {
+fn a_user_can_go_back_to_the_question_before() {
     let Some(system) = System::new() else { return };
     let mut answers = vec![
         ("Mail log", "<\n"),

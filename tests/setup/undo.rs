@@ -28,7 +28,7 @@ fn ctrl_c_at_any_question_leaves_everything_as_it_was() {
 }
 
 #[test]
-fn ctrl_c_while_it_writes_undoes_all_changes() {
+fn ctrl_c_while_setup_writes_undoes_all_changes() {
     let Some(system) = System::new() else { return };
     system.write("etc/maillogsentinel.conf", "# mine\n[report]\nemail = old@example.org\n");
     let before = system.snapshot();

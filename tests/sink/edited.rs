@@ -155,7 +155,7 @@ fn a_damaged_cursor_file_is_refused_and_never_replaced() {
         ("truncate -s -20 S", "not a whole JSON object"),
         ("head -c 700 /dev/zero > S", "NUL"),
         ("sed -i 's/\"version\": 1/\"version\": 2/' S", "version 2"),
-        ("sed -i 's/\"offset\"/\"place\"/' S", "not written by mls-tail"),
+        ("sed -i 's/\"offset\"/\"place\"/' S", "another tool or a later version wrote it"),
     ] {
         let mut site = Site::new();
         site.log(3);

@@ -149,7 +149,7 @@ fn runs_without_new_rows_after_a_rotation_of_the_csv_leave_no_extra_files() {
 }
 
 #[test]
-fn a_run_that_dies_right_after_a_rotation_of_the_csv_needs_no_decision() {
+fn the_next_run_succeeds_after_a_run_died_right_after_a_rotation_of_the_csv() {
     let mut site = Site::new();
     site.log(3);
     site.extract();

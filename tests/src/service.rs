@@ -304,7 +304,7 @@ impl Service {
             let Some((_, body)) = message.text.split_once("\n\n") else { continue };
             for line in body.lines().filter(|line| line.contains(" (1/1h) at ")) {
                 alerts += 1;
-                let user = line.split_once(" failed logins on ");
+                let user = line.split_once(" failed logins of user ");
                 users.extend(user.and_then(|(_, rest)| rest.split(' ').next()).map(str::to_owned));
             }
             let rest = body.lines().find_map(|line| {

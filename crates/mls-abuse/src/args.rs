@@ -27,8 +27,8 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: ReportFormat,
 
-    /// Your name and address: "Example Ltd <abuse@example.org>". Default: `[report] sender_override`
-    /// of --config
+    /// Your name and mail address: "Example Ltd <abuse@example.org>". Default: `[report]
+    /// sender_override` of --config
     #[arg(long, value_name = "NAME <ADDRESS>")]
     pub(crate) reporter: Option<Reporter>,
 

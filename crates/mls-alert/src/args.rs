@@ -28,8 +28,8 @@ pub struct Args {
     #[arg(long, value_name = "N/TIME")]
     pub(crate) total: Option<Threshold>,
 
-    /// The CSV of successful logins, to find suspicious ones. Default: the CSV of logins of
-    /// --config, if `[logins]` record is yes
+    /// The CSV of successful logins, to find suspicious ones. Default: `logins_filename` of
+    /// --config with `[logins] record = yes`
     #[arg(long, value_name = "FILE")]
     pub(crate) logins: Option<PathBuf>,
 
@@ -55,7 +55,7 @@ pub struct Args {
     pub(crate) framed: bool,
 
     /// Read only the committed part of FILE; CURSOR is the cursor file of the tool that appends to
-    /// FILE. Default for the CSV of --config: its state.offset
+    /// FILE. Default for the CSV of --config: state.offset in its `state_dir`
     #[arg(long, value_name = "CURSOR")]
     pub(crate) committed_by: Option<PathBuf>,
 

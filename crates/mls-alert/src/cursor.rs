@@ -35,7 +35,11 @@ impl AlertCursor {
         Alerted::from_cursor(self.cursor.clone())
             .with_context(|| {
                 let path = self.path.display();
-                format!("{path} is not a cursor file of mls-alert; remove it to start again with new alerts")
+                format!(
+                    "{path} is not a cursor file of mls-alert; give another file with \
+                     --cursor-file, or remove this one (then mls-alert reports the alerts of the \
+                     last day again)"
+                )
             })
             .or_exit(Exit::Config)
     }

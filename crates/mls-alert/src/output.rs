@@ -88,7 +88,7 @@ impl Counts {
 
     pub(crate) fn report(self) {
         summary(format_args!(
-            "raised {}, {} of them about suspicious logins, in {} and {}",
+            "raised {}, {} of them about suspicious logins, from {} and {}",
             count(self.alerts, "alert", "alerts"),
             self.suspicious,
             count(self.failures, "failure", "failures"),

@@ -20,7 +20,7 @@ use crate::source::AlertInputs;
 use crate::suspicious::{Suspicious, horizon};
 use crate::thresholds::Thresholds;
 
-const NOTHING_TO_LOOK_FOR: &str = "there is no threshold and no file of logins: give --ip 20/10m or --logins FILE, or set [alert] or [logins] in the configuration";
+const NOTHING_TO_LOOK_FOR: &str = "there is no threshold and no file of logins: give --ip 20/10m or --logins FILE, or set ip in [alert] or record = yes in [logins] of the configuration";
 
 /// Runs the tool.
 ///

@@ -47,7 +47,7 @@ fn failures_come_before_a_login_of_the_same_second() {
 }
 
 #[test]
-fn a_time_of_another_day_has_its_day() {
+fn the_evidence_has_the_date_of_a_time_on_another_day() {
     let failures = [("01 23:58:00", "a"), ("01 23:59:00", "b"), ("02 00:03:00", "c")];
     let found = evidence(&failures, &[("02 00:01:00", "dora")]);
     let expected = "dora logged in from 203.0.113.9 (VN, AS64512 Example) on 2026-06-02 at 00:01; \

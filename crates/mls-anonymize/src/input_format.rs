@@ -49,7 +49,7 @@ impl InputFormat {
                 anonymizer.line(text, out);
                 if let Some(what) = verify::meaning(text, &out[start..]) {
                     out.truncate(start);
-                    return Err(format!("{what} would change, omitted"));
+                    return Err(format!("the line is omitted, because {what} would change"));
                 }
             }
             Self::Ndjson if text.trim_ascii().is_empty() => out.extend_from_slice(text),

@@ -22,7 +22,7 @@ impl PseudonymKey {
     pub fn random() -> anyhow::Result<Self> {
         let mut key = [0; 32];
         getrandom::fill(&mut key)
-            .map_err(|error| Exit::Unavailable.error(format!("random numbers: {error}")))?;
+            .map_err(|error| Exit::Unavailable.error(format!("getting random numbers: {error}")))?;
         Ok(Self(key))
     }
 

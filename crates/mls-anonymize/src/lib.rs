@@ -169,11 +169,11 @@ fn share(
         tempfile::tempfile().context("making a temporary file").or_exit(Exit::CantCreat)?;
     let mut kept = HashSet::new();
     anonymize(blocks, source, anonymizer, &mut spool, Some(&mut kept))?;
-    spool.rewind().context("reading what was written")?;
+    spool.rewind().context("reading the temporary file")?;
     if let Some(map) = &anonymizer.pseudonyms.map {
         verify::find_originals(BufReader::with_capacity(1 << 20, &spool), map, &kept, allowed)?;
     }
-    spool.rewind().context("reading what was written")?;
+    spool.rewind().context("reading the temporary file")?;
     output::write(output, 0o640, |out| written(io::copy(&mut spool, out).map(drop)))
 }
 
@@ -244,7 +244,7 @@ fn anonymize(
 /// Reports the lines that were lost before the line `number`, or at it.
 fn report_lost(joiner: &mut Joiner, source: &str, number: u64) {
     for _ in 0..joiner.take_lost() {
-        let why = "a line of a container has no last part, or more than 64 KiB, omitted";
+        let why = "a line of a container has no last part, or more than 64 KiB; it is omitted";
         diag::bad_record(format_args!("{source}:{number}"), why);
     }
 }

@@ -220,7 +220,7 @@ pub(crate) fn find_originals(
     let search = AhoCorasick::builder().ascii_case_insensitive(true).build(&names);
     let search = search.context("searching for originals").or_exit(Exit::Software)?;
     for (n, line) in (1..).zip(written.split(b'\n')) {
-        let line = line.context("reading what was written").or_exit(Exit::IoErr)?;
+        let line = line.context("reading the temporary file").or_exit(Exit::IoErr)?;
         let name =
             search.find_overlapping_iter(&line).find(|found| stands_alone(&line, found.range()));
         if let Some(found) = name {

@@ -87,7 +87,7 @@ impl LineParser {
                     if line == Column::LOGINS_HEADER { Outcome::Success } else { Outcome::Failure };
                 Ok(None)
             } else {
-                Err(format!("date {date:?}: not YYYY-MM-DD HH:MM[:SS]"))
+                Err(format!("date {date:?} is not YYYY-MM-DD HH:MM[:SS]"))
             };
         }
         let are_plain = cell::are_plain(line);
@@ -328,7 +328,7 @@ mod tests {
         }
 
         #[test]
-        fn cells_of_a_plain_line_are_their_values(cell in "\\PC{0,20}|[\u{20}-\u{a0}\t'␉␛é]{0,5}") {
+        fn a_plain_cell_has_the_value_that_the_decoder_gives(cell in "\\PC{0,20}|[\u{20}-\u{a0}\t'␉␛é]{0,5}") {
             let mut buffer = String::new();
             if cell::are_plain(&cell) {
                 proptest::prop_assert_eq!(cell::plain(&cell).map(clip), decoded(&cell, &mut buffer));

@@ -118,7 +118,7 @@ impl LoginReader {
         let content = content?;
         if content.failures > 0 && content.logins == 0 && !content.source.is_continued() {
             return Err(Exit::DataErr.error(format!(
-                "{name}: has failed logins ({}) and no successful one; give the file that \
+                "{name}: there are failed logins ({}) and no successful logins; give the file that \
                 `mls-csv --outcome success` writes (its header is in quotes)",
                 content.failures
             )));

@@ -81,7 +81,7 @@ impl AllowReason<'_> {
     /// A part of a sentence, with dates in `zone`.
     pub(crate) fn show(self, zone: Zone) -> impl fmt::Display {
         fmt::from_fn(move |f| match self {
-            Self::Local(network) => write!(f, "{network} is a local network"),
+            Self::Local(network) => write!(f, "{network} is a private or reserved network"),
             Self::Network(network) => write!(f, "{network} is on the allow list"),
             Self::Login(login) => {
                 let at = crate::show_time(login.last, zone);

@@ -11,8 +11,8 @@ use mls_config::config::{BlockFormat, TimeSpan};
 /// Turn alerts into block lists
 ///
 /// Reads alert records from standard input and keeps a list of the addresses to block. Each address is
-/// blocked for a limited time, and for a longer time after each further alert. Without --directory, the
-/// list is printed at the end of the input.
+/// blocked for a limited time. Each further block of the address is longer. Without --directory,
+/// the list is printed at the end of the input.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "mls-block", version, after_help = EXAMPLES)]
 pub struct Args {
@@ -59,8 +59,8 @@ pub(crate) struct BlockFlags {
     #[arg(long, value_name = "DIR", global = true)]
     pub(crate) directory: Option<PathBuf>,
 
-    /// Formats of the list, such as cidr,nft. Default: `[block] formats` of --config, else plain; for
-    /// the command list, lines for human readers
+    /// Formats of the list, such as cidr,nft; standard output gets only the first one. Default:
+    /// `[block] formats` of --config, else plain; for the command list, lines for human readers
     #[arg(long, value_name = "FORMAT", value_enum, value_delimiter = ',', global = true)]
     pub(crate) format: Vec<BlockFormat>,
 

@@ -147,8 +147,8 @@ impl Blocker {
         }
         if new > 0 && list.entries.is_empty() {
             log::warn!(
-                "no address is blocked: the blocks of these alerts have expired, or the addresses \
-                 are in [block] allow; --now TIME prints the list of an earlier time"
+                "no address is blocked: the blocks of these alerts have expired, or a warning \
+                 above gives the reason; --now TIME prints the list of an earlier time"
             );
         }
         print(&self.output.text(&list, self.now()))

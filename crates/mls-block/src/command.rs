@@ -25,7 +25,7 @@ impl Blocker {
             Command::Remove { network } => match self.remove(*network)? {
                 0 => format!("{network}: no address in it is blocked\n"),
                 blocked => {
-                    format!("{network} is removed; blocked addresses in it: {blocked}\n")
+                    format!("{network} is unblocked; addresses that were blocked: {blocked}\n")
                 }
             },
         };
@@ -77,9 +77,9 @@ impl Blocker {
         match offenders.removal(ip.into()) {
             Some(removal) => {
                 let at = show_time(removal.at, zone);
-                format!("{ip} is not blocked: {} was removed at {at}", removal.network)
+                format!("{ip} is not blocked: {} was unblocked at {at}", removal.network)
             }
-            None => format!("{ip} is not blocked: there was no alert about it"),
+            None => format!("{ip} is not blocked: the state file has no alert about it"),
         }
     }
 }

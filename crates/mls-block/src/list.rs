@@ -204,7 +204,7 @@ mod tests {
         /// except the allowed ones, entries do not overlap, and the order of alerts about different
         /// addresses does not matter.
         #[test]
-        fn invariants_of_every_list(alerts in proptest::collection::vec((0u8..4, 0u8..12, 0i64..300), 0..80), now in 0i64..500) {
+        fn a_list_has_each_blocked_address_once_and_no_allowed_one(alerts in proptest::collection::vec((0u8..4, 0u8..12, 0i64..300), 0..80), now in 0i64..500) {
             let texts: Vec<_> = alerts.iter().map(|(net, host, at)| {
                 let ip = if net % 2 == 0 { format!("192.0.{net}.{host}") } else { format!("2001:db8:{net}::{host:x}") };
                 (ip, *at)

@@ -89,7 +89,8 @@ impl RecentLogins {
             if !std::mem::replace(&mut self.is_missing, true) {
                 let name = path.display();
                 log::warn!(
-                    "{name} does not exist: mls-block does not know the addresses of users, and can block them"
+                    "{name} does not exist: mls-block does not know from where users log in, and \
+                     can block their addresses"
                 );
             }
             return Ok(());
@@ -185,7 +186,7 @@ impl RecentLogins {
         } else if !std::mem::replace(&mut self.is_full, true) {
             log::warn!(
                 "users log in from more than {MAX_ADDRESSES} addresses; mls-block ignores the \
-                 rest, and can block them"
+                 other addresses, and can block them"
             );
         }
     }

@@ -149,7 +149,10 @@ fn configure(path: Option<&PathBuf>, show: bool) -> anyhow::Result<Config> {
         // A user who runs a tool by hand may have no right to write to the log of the service.
         match regular::open_with(File::options().append(true).create(true).mode(0o640), path) {
             Ok(file) => diag::log_to(file, config.general.log_level),
-            Err(error) => log::warn!("log_file {} cannot be opened: {error}", path.display()),
+            Err(error) => log::warn!(
+                "log_file {} cannot be opened, so this run logs only to standard error: {error}",
+                path.display()
+            ),
         }
     }
     Ok(config)

@@ -127,7 +127,11 @@ impl Config {
             log::warn!("{message}");
         }
         if more > 0 {
-            let more = mls_diag::count(more as u64, "more unknown key", "more unknown keys");
+            let more = mls_diag::count(
+                more as u64,
+                "more unknown section or key",
+                "more unknown sections or keys",
+            );
             log::warn!("configuration file {}: {more}", path.display());
         }
         Self::translate(&mut ini);
@@ -200,8 +204,8 @@ fn refuse_if_others_may_read(path: &Path) -> anyhow::Result<()> {
         return Ok(());
     }
     Err(Exit::NoPerm.error(format!(
-        "configuration file {} holds db_password, but everybody may read it (mode {:04o}); put the \
-         password into a file with mode 0600 and name that file in db_password_file",
+        "configuration file {} holds db_password, but everybody may read it (mode {:04o}); move \
+         the password to a file with mode 0600, and set db_password_file to the path of that file",
         path.display(),
         mode & 0o7777
     )))

@@ -16,7 +16,7 @@ const MAX_PASSWORD: usize = 4096;
 pub fn protect_memory() {
     let result = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
     if let Err(error) = result {
-        log::warn!("a core file of this process would hold a password: {error}");
+        log::warn!("if this process crashes, its core file can contain a password: {error}");
     }
 }
 
@@ -48,10 +48,10 @@ pub fn read(key: &str, path: &Path) -> anyhow::Result<String> {
     let text = std::fs::read_to_string(path).map_err(|error| unreadable(key, path, error))?;
     match text.lines().next() {
         Some(line) if !line.is_empty() && line.len() < MAX_PASSWORD => Ok(line.to_owned()),
-        _ => {
-            Err(Exit::Config
-                .error(format!("{key} {shown} does not begin with a password on a line")))
-        }
+        _ => Err(Exit::Config.error(format!(
+            "the first line of {key} {shown} is empty or too long; write the password into the \
+             first line"
+        ))),
     }
 }
 
@@ -59,7 +59,7 @@ fn unreadable(key: &str, path: &Path, error: io::Error) -> anyhow::Error {
     let shown = path.display();
     let cure = match error.kind() {
         io::ErrorKind::NotFound => "; write the secret to this file with mode 0600",
-        _ => "; the user of the service must be able to read it",
+        _ => "; the service user must be able to read it",
     };
     explained(error, path).context(format!("reading {key} {shown}{cure}"))
 }

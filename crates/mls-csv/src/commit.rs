@@ -113,8 +113,9 @@ impl Sink for Appender {
         let sequence = committed.as_ref().map_or(0, |cursor| cursor.sequence);
         if base != sequence {
             return Err(Exit::TempFail.error(format!(
-                "another pipeline has committed during this run: the log was read from commit \
-                 {base}, but {} is at commit {sequence}. Nothing was written; the next run \
+                "another pipeline has committed during this run, or mls-tail and mls-csv have \
+                 different cursor files: the log was read from commit {base}, but {} is at commit \
+                 {sequence}. Nothing was written; if both have the same cursor file, the next run \
                  continues from the new position",
                 self.target.cursor_path.display()
             )));
@@ -203,8 +204,8 @@ impl Appender {
         };
         if let Err(error) = cut {
             log::warn!(
-                "{}: uncommitted rows could not be removed: {error}; the next run moves them to a \
-                 file of their own",
+                "{}: uncommitted rows could not be removed: {error}; the next run moves them to \
+                 another file",
                 self.target.path.display()
             );
         }

@@ -63,9 +63,11 @@ impl<W: Write> Rows<W> {
             return Ok(());
         }
         let why = if self.style.outcome == Outcome::Success {
-            "the input has no successful login: give it the output of mls-parse --outcome success"
+            "the input has no successful login: give mls-csv the output of mls-parse --outcome \
+             success"
         } else {
-            "the input has no failed login: give mls-csv --outcome success, and a file of its own"
+            "the input has no failed login: for successful logins, run mls-csv --outcome success \
+             and use another file"
         };
         Err(Exit::DataErr.error(why))
     }
@@ -184,7 +186,8 @@ fn copy_rows<W: Write>(
                 if let Some(path) = path {
                     log::warn!(
                         "{}: this command does not save the position in the log, so the next run \
-                         can append the same rows again; give --cursor-file, or leave --framed out",
+                         can append the same rows again; give --cursor-file, or run mls-tail without \
+                         --framed",
                         path.display()
                     );
                 }

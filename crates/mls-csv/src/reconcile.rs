@@ -62,7 +62,8 @@ impl Target {
                 uncommitted::move_from_rotated(&self.path, &committed)?;
                 let file = self.path.display();
                 log::info!(
-                    "{file} was emptied or moved (before, {} committed); starting a new file",
+                    "{file} was emptied, moved or removed (before, {} committed); starting a new \
+                     file",
                     count(data.length, "byte was", "bytes were")
                 );
                 0
@@ -188,7 +189,10 @@ impl Target {
         let (file, cursor) = (self.path.display(), self.cursor_path.display());
         let why = match committed {
             None => {
-                format!("{file} has {has}, but {cursor} does not say how many bytes are committed")
+                format!(
+                    "{file} has {has}, but {cursor} is missing or does not say how many bytes are \
+                     committed"
+                )
             }
             Some(committed) if length < committed => {
                 format!(

@@ -65,10 +65,10 @@ fn move_aside(csv: &Path, file: &ChainFile, committed: u64) -> anyhow::Result<()
         .on_file("moving uncommitted rows out of", &file.path)
         .or_exit(Exit::IoErr)?;
     log::warn!(
-        "{}: moved {} that were not committed to {}. If a run was killed, this is normal: the next \
-         run reads the lines of these rows again. If another program wrote them, check that file",
+        "{}: {} moved to {}. If a run was killed, this is normal: the log lines of these rows are \
+         read again. If another program wrote the rows, check that file",
         file.path.display(),
-        count(moved, "byte", "bytes"),
+        count(moved, "byte that was not committed was", "bytes that were not committed were"),
         name.display()
     );
     Ok(())

@@ -7,7 +7,7 @@ use clap::Parser;
 
 const EXAMPLES: &str = "\
 Examples:
-  mls-tail mail.log | mls-parse | mls-enrich | mls-csv > logins.csv
+  mls-tail mail.log | mls-parse | mls-enrich | mls-csv > maillogsentinel.csv
   zcat mail.log.1.gz | mls-parse | mls-enrich --no-dns | jq -r .country_code | sort | uniq -c
   mls-enrich --country-db country.csv --asn-db asn.csv --dns-server 192.0.2.53 < events.ndjson";
 

@@ -227,10 +227,10 @@ impl Dns {
     fn report_given_up(&mut self) {
         if self.given_up > 0 {
             log::warn!(
-                "the DNS was too slow (more than --dns-budget, {} s): {} without reverse DNS \
-                 status (addresses with more records were looked up first)",
+                "the DNS was too slow (more than --dns-budget, {} s): {} no reverse DNS status; \
+                 addresses with more records were looked up first",
                 self.settings.budget.as_secs_f64(),
-                mls_diag::count(self.given_up as u64, "record", "records")
+                mls_diag::count(self.given_up as u64, "record has", "records have")
             );
             self.given_up = 0;
         }

@@ -128,7 +128,7 @@ impl Enricher {
         let location = loop {
             match self.databases.locate(ip) {
                 Ok(location) => break Rc::new(location),
-                Err(why) => log::warn!("{why}; continuing without it"),
+                Err(why) => log::warn!("{why}; continuing without this database"),
             }
             self.recent.clear();
         };

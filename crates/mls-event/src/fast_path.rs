@@ -127,7 +127,7 @@ mod tests {
         /// After any change to the line, this reader gives the same record as the tolerant one, or
         /// none.
         #[test]
-        fn it_agrees_with_the_tolerant_reader_or_gives_none(
+        fn the_fast_path_agrees_with_the_tolerant_reader_or_gives_none(
             at in 0usize..400,
             length in 0usize..12,
             with in r#"([\\"0-9:,{}a-z\x00-\x20]|null|"x":1,|é){0,3}"#,

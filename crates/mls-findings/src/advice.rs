@@ -18,11 +18,9 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.command {
             Some(command) => write!(f, "{} {command}", self.what),
-            None if self.what.ends_with(':') => write!(
-                f,
-                "{} (no command: the name has characters with a meaning for doveadm)",
-                self.what
-            ),
+            None if self.what.ends_with(':') => {
+                write!(f, "{} (no command: this name is not safe in a doveadm command)", self.what)
+            }
             None => f.write_str(self.what),
         }
     }
@@ -34,8 +32,8 @@ pub fn steps(user: &str) -> Vec<Step> {
     let command = |command: &str| quoted(user).map(|user| format!("{command} {user}"));
     vec![
         Step { what: "Change the password.", command: None },
-        Step { what: "Look at its sessions:", command: command("doveadm who") },
-        Step { what: "End them:", command: command("doveadm kick") },
+        Step { what: "Show the open sessions:", command: command("doveadm who") },
+        Step { what: "End the sessions:", command: command("doveadm kick") },
         Step { what: "Look for spam in the queue:", command: Some("postqueue -p".to_owned()) },
     ]
 }
@@ -55,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_single_words_of_a_command_or_there_is_no_command() {
+    fn a_user_name_is_quoted_for_the_shell_or_there_is_no_command() {
         assert_eq!(quoted("anna@example.org").as_deref(), Some("'anna@example.org'"));
         assert_eq!(quoted("$(id)`id`;\"<b>").as_deref(), Some("'$(id)`id`;\"<b>'"));
         assert_eq!(quoted("a'b").as_deref(), Some(r"'a'\''b'"));

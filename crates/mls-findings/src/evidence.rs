@@ -85,7 +85,7 @@ impl Login<'_> {
             format!("{} autonomous systems", extent.systems)
         };
         format!(
-            "{}, the first of logins from {what} within {within}, where this user was never seen before",
+            "{}; within {within}, this user logged in from {what} that are new for this user",
             self.begin()
         )
     }

@@ -169,7 +169,7 @@ impl Log {
 }
 
 #[test]
-fn a_user_of_a_mobile_network_gets_the_address_of_an_infected_phone() {
+fn a_login_hours_after_the_guesses_of_an_infected_phone_is_not_suspicious() {
     for hours in [1, 5, 15, 23] {
         let mut log = infected_phone(8, MINUTE);
         log.add((4 + hours) * HOUR + 1, Outcome::Success, "dora", "203.0.113.5", "PL", 500);
@@ -211,7 +211,7 @@ fn a_right_guess_from_a_local_system_is_found_on_the_first_day_if_it_is_close() 
 }
 
 #[test]
-fn a_user_who_changes_addresses_gets_that_of_an_infected_phone_minutes_later() {
+fn a_login_of_a_user_who_changes_addresses_is_suspicious_only_close_to_a_guess() {
     for (addresses, later, is_found) in
         [(1, 50 * MINUTE, true), (2, 50 * MINUTE, false), (2, 3 * MINUTE, false), (2, 5, true)]
     {
@@ -226,7 +226,7 @@ fn a_user_who_changes_addresses_gets_that_of_an_infected_phone_minutes_later() {
 /// A phone tries other forms of the user's name, and the name of another user of the same address may be
 /// mistyped. Guesses of another time do not become close because of that.
 #[test]
-fn a_name_that_does_not_count_brings_no_guess_closer() {
+fn a_failed_name_that_does_not_count_makes_no_login_suspicious() {
     for has_past in [false, true] {
         for (name, is_found) in [("dora@example.org", false), ("mia", false), ("stranger", true)] {
             let mut log = infected_phone(8, 5);
@@ -244,7 +244,7 @@ fn a_name_that_does_not_count_brings_no_guess_closer() {
 }
 
 #[test]
-fn the_exits_of_a_vpn_are_one_system_in_many_countries() {
+fn a_login_from_another_country_in_the_usual_system_is_not_suspicious() {
     for (system, is_found) in [(800, false), (801, true)] {
         let mut log = infected_phone(0, 0);
         log.past(2, 800);
@@ -311,7 +311,7 @@ fn a_suspicious_login_in_another_country_leaves_a_system_local() {
 }
 
 #[test]
-fn few_guesses_are_right() {
+fn a_local_system_needs_three_failed_names_for_each_user_of_the_address() {
     let mut log = infected_phone(9, MINUTE);
     for user in 0..6 {
         let at = 4 * HOUR + user;

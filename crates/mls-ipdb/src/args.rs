@@ -13,12 +13,12 @@ Examples:
   mls-ipdb update --from asn-ipv4-num.csv.gz --data-dir .
   mls-ipdb verify | jq '{path, rows, date}'
 
-The databases that update fetches are those of https://github.com/sapics/ip-location-db:
+By default, update downloads the databases of https://github.com/sapics/ip-location-db:
   country  CC0
   AS       CC BY 4.0 by RouteViews (https://www.routeviews.org) and DB-IP (https://db-ip.com)
 If you publish results of the AS database, you must name both.";
 
-/// Country and autonomous system of an address, from local databases
+/// Download the country and AS databases, and look addresses up in them
 #[derive(Debug, Parser)]
 #[command(name = "mls-ipdb", version, after_help = EXAMPLES)]
 pub struct Args {
@@ -39,8 +39,8 @@ pub(crate) enum Command {
     /// Download the databases, or install local files; a damaged or incomplete file does not
     /// replace an old one
     Update(UpdateFlags),
-    /// Check the installed databases and print their rows, the share of all addresses that they
-    /// cover, and their date
+    /// Check the installed databases and print their number of rows, the share of all addresses
+    /// that they cover, and their date
     Verify,
     /// `mls-ipdb 8.8.8.8`: the same as lookup
     #[command(external_subcommand)]

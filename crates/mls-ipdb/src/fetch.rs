@@ -64,7 +64,7 @@ fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
     if attempt.previous().len() > MAX_REDIRECTS {
         attempt.error("too many redirects")
     } else if from_https && attempt.url().scheme() != "https" {
-        attempt.error("a redirect from https to http")
+        attempt.error("a redirect from https to http is not allowed")
     } else {
         attempt.follow()
     }

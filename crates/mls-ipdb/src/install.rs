@@ -141,7 +141,7 @@ impl Candidate {
 pub(crate) fn survey(path: &Path) -> anyhow::Result<Survey> {
     let survey = Survey::of(&open(path).map_err(Unusable::fatal)?, FileFormat::of(path));
     let sorted = |survey: Survey| {
-        if survey.sorted { Ok(survey) } else { Err(Exit::DataErr.error("it is not sorted")) }
+        if survey.sorted { Ok(survey) } else { Err(Exit::DataErr.error("the rows are not sorted")) }
     };
     survey.and_then(sorted).with_context(|| format!("IP database {}", path.display()))
 }

@@ -20,9 +20,8 @@ pub(crate) fn lookup(databases: &mut IpDatabases, addresses: &[String]) -> anyho
         log::warn!("{warning}");
     }
     if databases.is_empty() {
-        return Err(
-            Exit::NoInput.error("there is no IP database: run mls-ipdb update to fetch them")
-        );
+        return Err(Exit::NoInput
+            .error("there is no IP database; run mls-ipdb update to download databases"));
     }
     let mut writer = Writer::stdout()?;
     let (mut bad, mut answered) = (0, 0);

@@ -20,14 +20,14 @@ use crate::verify;
 
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct UpdateFlags {
-    /// URL of the country database, may end in .gz; repeat it for more files
+    /// URL of the country database; it may end in .gz. Repeat the option for more files
     #[arg(long, value_name = "URL", value_parser = fetch::parse)]
     country_db_url: Vec<Url>,
-    /// URL of the AS database, may end in .gz; repeat it for more files
+    /// URL of the AS database; it may end in .gz. Repeat the option for more files
     #[arg(long, value_name = "URL", value_parser = fetch::parse)]
     asn_db_url: Vec<Url>,
-    /// Install a local file instead, may end in .gz; mls-ipdb recognizes the kind (country or AS)
-    /// and the address family from its content
+    /// Install this local file instead; its name may end in .gz. mls-ipdb recognizes the kind
+    /// (country or AS) and the address family from its content
     #[arg(long, value_name = "FILE")]
     from: Vec<PathBuf>,
     /// Give up if no data arrives for this number of seconds
@@ -120,7 +120,7 @@ fn jobs(
         for (url, target) in urls.into_iter().zip(targets) {
             if FileFormat::of(Path::new(url.path())).mmdb != FileFormat::of(&target).mmdb {
                 return Err(Exit::Config.error(format!(
-                    "{} cannot become {}; only the name of an MMDB file ends in .mmdb",
+                    "{} cannot become {}: only one of the names ends in .mmdb; name another file",
                     fetch::shown(&url),
                     target.display()
                 )));
@@ -265,13 +265,15 @@ fn take(
     let content = unpack(&content, form, scratch()?).with_context(failed)?;
     let content = content.or_exit(Exit::DataErr).with_context(failed)?;
     let mut candidate = Candidate::new(content, form, scratch).with_context(failed)?;
-    let none = || Exit::DataErr.error("it holds neither countries nor AS numbers");
+    let none =
+        || Exit::DataErr.error("most of its rows have no country, and most have no AS number");
     let kind = candidate.kind().ok_or_else(none).with_context(failed)?;
     let [ipv4, ipv6, ..] = &targets(flags, kind, config)[..] else { return Err(none()) };
     let target = if candidate.survey.ipv4 > 0 { ipv4 } else { ipv6 };
     if form.mmdb != FileFormat::of(target).mmdb {
         let why = format!(
-            "it cannot become {}: name another file with {} FILE",
+            "it cannot become {}: only one of the names ends in .mmdb; name another file with \
+             {} FILE",
             target.display(),
             kind.flag()
         );

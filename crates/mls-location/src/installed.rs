@@ -65,7 +65,7 @@ impl IpDatabaseFlags {
                 Ok(database) => open.push(database),
                 Err(why) if must => return Err(why.fatal()),
                 Err(Unusable::Io { error, .. }) if error.kind() == ErrorKind::NotFound => {}
-                Err(why) => log::warn!("{why}; continuing without it"),
+                Err(why) => log::warn!("{why}; continuing without this database"),
             }
         }
         if open.is_empty() {

@@ -57,8 +57,8 @@ impl DatabaseKind {
     #[must_use]
     pub fn wrong(self) -> String {
         match self {
-            Self::Country => "it is not a country database: its rows hold no country",
-            Self::System => "it is not an AS database: its rows hold no AS number",
+            Self::Country => "it is not a country database: most of its rows have no country",
+            Self::System => "it is not an AS database: most of its rows have no AS number",
         }
         .to_owned()
     }

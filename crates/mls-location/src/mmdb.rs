@@ -112,7 +112,7 @@ pub(crate) fn visit(
     let flaw = match networks(bytes, nodes, metadata.record_size) {
         None => Some("its search tree has a cycle or is cut off"),
         Some(networks) if u64::from(networks) > most => {
-            Some("its search tree is not a tree: it has more networks than nodes")
+            Some("its search tree is damaged: it has more networks than nodes")
         }
         Some(_) => None,
     };

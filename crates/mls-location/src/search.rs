@@ -258,7 +258,7 @@ impl Csv {
             }
             reach *= 2;
         }
-        Err(self.bad(&format!("byte {offset}: a line is longer than any row")))
+        Err(self.bad(&format!("byte {offset}: a line is longer than {MAX_ROW} bytes")))
     }
 
     fn get(&mut self, range: Range<u64>) -> Result<&[u8], Unusable> {
@@ -384,7 +384,9 @@ mod tests {
         );
         assert!(csv("%PDF-1.7\n1,2,FR\n").unwrap_err().to_string().contains("it is a PDF file"));
         assert!(look("start,end,country\n1,2,FR", 1).is_err());
-        assert!(csv(&"x".repeat(1 << 20)).unwrap_err().to_string().contains("longer than any row"));
+        assert!(
+            csv(&"x".repeat(1 << 20)).unwrap_err().to_string().contains("longer than 65536 bytes")
+        );
     }
 
     #[test]

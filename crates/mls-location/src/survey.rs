@@ -31,7 +31,7 @@ pub struct Survey {
 }
 
 /// What is wrong with a file of both families.
-pub(crate) const MIXED: &str = "IPv4 and IPv6 need a file each";
+pub(crate) const MIXED: &str = "IPv4 and IPv6 addresses must be in separate files";
 
 /// What is wrong with a database, and where.
 pub(crate) type Flaw = String;
@@ -168,7 +168,7 @@ impl Order {
     pub(crate) fn row<'a>(&mut self, line: &'a [u8]) -> Result<RangeRow<'a>, Flaw> {
         let offset = self.offset;
         if line.len() as u64 >= MAX_ROW {
-            return Err(format!("byte {offset}: a line is longer than any row"));
+            return Err(format!("byte {offset}: a line is longer than {MAX_ROW} bytes"));
         }
         let flaw = || match content::not_text(line).filter(|_| offset == 0) {
             Some(what) => format!("it {what}"),
@@ -312,22 +312,22 @@ mod tests {
         assert!(flaw("1,2,FR\n\n3,4,FR").starts_with("byte 7: \"\" is not a row"));
         assert_eq!(
             flaw(&format!("1,2,FR\n3,4,FR,{}", "x".repeat(70_000))),
-            "byte 7: a line is longer than any row"
+            "byte 7: a line is longer than 65536 bytes"
         );
         assert_eq!(flaw("1,5,FR\n5,9,FR"), "byte 7: the range overlaps the one before it");
         assert_eq!(
             flaw("1.0.0.0,1.0.0.1,FR\n2a00::,2a00::1,FR"),
-            "byte 0: IPv4 and IPv6 need a file each"
+            "byte 0: IPv4 and IPv6 addresses must be in separate files"
         );
         assert_eq!(
             flaw(&format!("16777216,16777471,AU\n{},{},DE\n", 42_u128 << 120, 43_u128 << 120)),
-            "byte 0: IPv4 and IPv6 need a file each"
+            "byte 0: IPv4 and IPv6 addresses must be in separate files"
         );
         let row = |length: usize| format!("1,2,FR,{}\n3,4,FR", "x".repeat(length - 7));
         assert_eq!(survey(row(65_535).as_bytes()).unwrap().rows, 2);
-        assert_eq!(flaw(&row(65_536)), "byte 0: a line is longer than any row");
+        assert_eq!(flaw(&row(65_536)), "byte 0: a line is longer than 65536 bytes");
         let long = "x".repeat(1 << 20);
-        assert_eq!(flaw(&format!("1,2,FR\n{long}")), "byte 7: a line is longer than any row");
+        assert_eq!(flaw(&format!("1,2,FR\n{long}")), "byte 7: a line is longer than 65536 bytes");
     }
 
     #[test]

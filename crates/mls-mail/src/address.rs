@@ -47,8 +47,8 @@ impl NamedAddress {
     pub(crate) fn read(key: &str, text: &str) -> anyhow::Result<Self> {
         let error = |why: &dyn fmt::Display| {
             Exit::Config.error(format!(
-                "[report] {key} = {text:?} is not a mail address ({why}); give mail addresses such \
-                 as anna@example.org, separated by commas"
+                "[report] {key} = {text:?} is not a mail address ({why}); set {key} to an address \
+                 such as anna@example.org (email: one or more addresses, separated by commas)"
             ))
         };
         let mailbox: Mailbox =
@@ -130,6 +130,6 @@ mod tests {
             error.starts_with("[report] email = \"a@b.test; c@d.test\" is not a mail"),
             "{error}"
         );
-        assert!(error.ends_with("such as anna@example.org, separated by commas"), "{error}");
+        assert!(error.ends_with("(email: one or more addresses, separated by commas)"), "{error}");
     }
 }

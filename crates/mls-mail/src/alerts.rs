@@ -40,7 +40,7 @@ pub(crate) fn run(
     interval: TimeDelta,
 ) -> anyhow::Result<()> {
     let alerted = Alerted::from_cursor(ledger.cursor().clone())
-        .context("the ledger does not belong to alerts; use another --ledger")
+        .context("this ledger is not a ledger of alerts; give another file with --ledger")
         .or_exit(Exit::Config)?;
     let (send, lines) = sync_channel(MAX_LINES_AHEAD);
     std::thread::spawn(move || read_lines(input, &send));
@@ -220,7 +220,7 @@ fn read_lines(input: impl BufRead, lines: &SyncSender<anyhow::Result<Vec<u8>>>) 
         let line = match read {
             Ok(0) => return,
             Ok(n) if n > MAX_LINE => {
-                Err(Exit::DataErr.error(format!("stdin: a line of more than {MAX_LINE} bytes")))
+                Err(Exit::DataErr.error(format!("stdin: a line is longer than {MAX_LINE} bytes")))
             }
             Ok(_) => Ok(line),
             Err(error) => Err(error).context("reading stdin").or_exit(Exit::IoErr),

@@ -145,8 +145,8 @@ impl AlertBacklog {
     }
 }
 
-const ADVICE: &str = "Nobody got in by these failures. To block such addresses, see mls-block(1).
-To report one to its network: mls-abuse ADDRESS";
+const ADVICE: &str = "All these logins failed. To block an address, see mls-block(1).
+To report an address to its network, see mls-abuse(1).";
 
 fn add<T>(list: &mut Vec<T>, more: &mut u64, item: impl FnOnce() -> T) {
     if list.len() < MAX_LISTED {
@@ -176,14 +176,14 @@ impl SuspiciousLogin {
 /// 64512 Example`.
 pub(crate) fn sentence(alert: &Alert<'_>) -> String {
     let shown = |text: &str| display_text(text).into_owned();
-    let key = shown(alert.key.as_deref().unwrap_or("an unknown one"));
+    let key = shown(alert.key.as_deref().unwrap_or("(unknown)"));
     let key = match alert.kind {
         AlertKind::Ip => format!("from {key}"),
-        AlertKind::User => format!("on {key}"),
+        AlertKind::User => format!("of user {key}"),
         _ => "in total".to_owned(),
     };
     let server = alert.server.as_deref();
-    let server = server.map_or_else(String::new, |name| format!(" at server {}", shown(name)));
+    let server = server.map_or_else(String::new, |name| format!(" on server {}", shown(name)));
     let attempts = count(alert.attempts.unwrap_or_default(), "failed login", "failed logins");
     let threshold = display_text(alert.threshold.as_deref().unwrap_or("no threshold"));
     let other = match alert.kind {

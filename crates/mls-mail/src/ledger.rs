@@ -91,8 +91,8 @@ impl Ledger {
         let lock = Lock::take(path)?;
         let damaged = || {
             format!(
-                "ledger {} is damaged; restore it from a backup, or remove it (the next digest \
-                 then has all recorded attempts)",
+                "ledger {} is damaged; restore it from a backup, or remove it (then mails that \
+                 wait are lost, and the next digest begins at the first row of the newest CSV)",
                 path.display()
             )
         };
@@ -313,8 +313,8 @@ impl Ledger {
 impl LedgerEntry {
     fn give_up(&mut self) {
         log::warn!(
-            "message {:?} of {} could not be delivered to {}, and is not tried again; mls-report \
-             --since … --until … prints its period again",
+            "message {:?} of {} could not be delivered to {}, and mls-mail does not try again; \
+             mls-report --since … --until … prints its period again",
             self.subject,
             self.accepted.format("%Y-%m-%d %H:%M"),
             self.waiting.join(", ")

@@ -65,8 +65,8 @@ impl Mailer {
         let host = settings.smtp_host.clone().unwrap_or_else(|| "localhost".to_owned());
         if !is_host(&host) {
             return Err(Exit::Config.error(format!(
-                "[report] smtp_host = {host:?} is not allowed; give a host name or an IP address; \
-                 the port is in smtp_port"
+                "[report] smtp_host = {host:?} is not allowed; give a host name or an IP address \
+                 here, and the port in smtp_port"
             )));
         }
         // An IPv6 address may have brackets, as in a URL.

@@ -125,7 +125,7 @@ impl Message {
                     {limit}"
                 ));
             }
-            log::warn!("the attachment is left out: {why}");
+            log::warn!("{why}");
             smaller
         };
         if !eight_bit && !bytes.is_ascii() {

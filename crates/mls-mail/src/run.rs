@@ -96,7 +96,7 @@ fn read_message(stdin: impl Read) -> anyhow::Result<Message> {
     stdin.read_to_end(&mut text).context("reading stdin").or_exit(Exit::IoErr)?;
     if text.len() as u64 > MAX_MESSAGE {
         return Err(
-            Exit::DataErr.error(format!("stdin: a message of more than {MAX_MESSAGE} bytes"))
+            Exit::DataErr.error(format!("stdin: the message is longer than {MAX_MESSAGE} bytes"))
         );
     }
     let message = Message::parse(&text)?;
@@ -119,7 +119,7 @@ fn print(mailer: &Mailer, mut message: Message) -> anyhow::Result<()> {
 fn test(mailer: &Mailer, dry_run: bool) -> anyhow::Result<()> {
     let machine = mailer.machine();
     let text = format!(
-        "This is a test of mls-mail on {machine} at {}.\n\nIf you can read it, digests will reach you.\n",
+        "This is a test of mls-mail on {machine} at {}.\n\nIf you can read this mail, digests will reach you.\n",
         Local::now().to_rfc3339()
     );
     let mut message = mailer.plain(&format!("test mail from {machine}"), &text)?;

@@ -33,9 +33,10 @@ pub struct Args {
     #[arg(long, value_name = "NAME=ZONE")]
     pub(crate) server_zone: Vec<ServerZone>,
 
-    /// Latest possible time of a log line, in RFC 3339. A time stamp without a year gets the latest
-    /// year that is not after it [default: 26 hours (the largest difference of time zones) after
-    /// the last change of the log; if this change is unknown, 26 hours after now, with a warning]
+    /// Latest possible time of a log line, in RFC 3339. If a time stamp has no year, mls-parse
+    /// takes the latest year in which the time stamp is not after this time [default: 26 hours (the
+    /// largest difference of time zones) after the last change of the log; if this change is
+    /// unknown, 26 hours after now, with a warning]
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(crate) reference_time: Option<DateTime<FixedOffset>>,
 

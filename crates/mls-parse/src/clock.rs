@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn every_second_is_read_as_without_the_last_hour() {
+    fn every_time_is_the_same_with_and_without_the_remembered_hour() {
         // Some of these hours contain the reference time or a change of clocks.
         for (zone, reference, hours) in [
             (
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ordinary_hour_is_read_once() {
+    fn an_hour_is_remembered_unless_it_contains_the_reference_time() {
         let reference = DateTime::parse_from_rfc3339("2026-06-01T00:00:30+02:00").unwrap();
         let clock = Clock::new("Europe/Paris".parse().unwrap(), reference);
         for (hour, is_ordinary) in [("May 31 23:", true), ("Jun  1 00:", false)] {
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn another_reference_time_is_another_year() {
+    fn another_reference_time_gives_the_remembered_hour_another_year() {
         let mut last = LastHour::default();
         for (reference, year) in [("2026-06-01T00:00:00Z", 2025), ("2026-06-03T00:00:00Z", 2026)] {
             let reference = DateTime::parse_from_rfc3339(reference).unwrap();

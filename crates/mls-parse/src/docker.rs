@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn other_lines_are_not_docker_s() {
+    fn other_lines_are_not_read_as_lines_of_docker() {
         for line in ["", "{}", "{\"log\":1}", "{\"log\"", "{\"MESSAGE\":\"log\"}", "Jun  1 \"log\""]
         {
             assert!(DockerLine::parse(line.as_bytes()).is_none(), "{line}");

@@ -423,7 +423,7 @@ mod tests {
         /// For any parts of lines in any order, `common` gives the same as `open_inside`, or
         /// `None`.
         #[test]
-        fn a_common_line_is_opened_as_every_other_line(
+        fn the_fast_path_for_common_lines_agrees_with_the_general_reader(
             stamp in "Jun  1 00:00:45|2026-06-01T00:00:45Z|Mon Jun  1 00:00:45 2026|1795245082[.]2|@400000006745d6a2|x|",
             parts in "( |\t|  |mx|mail.info|mail.info:|INFO|jun|stdout|stderr|F|P|1|<22>|postfix/smtpd|smtpd|dovecot|imap-login|cron|P:|F:|/smtpd|\\[7\\]:|\\[7\\]|:|: |Info: |warning: |x|\\||\r|message repeated 3 times: \\[ x\\]|2026-06-01T00:00:45Z|Jun  1 00:00:45|\u{feff}){0,10}",
         ) {

@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_are_strings_or_bytes_or_several() {
+    fn a_field_is_a_string_or_bytes_or_several_values() {
         let entry = JournalEntry::parse(
             br#"{"__CURSOR":"s=ab12;i=1f;b=c","MESSAGE":[104,105,195],"SYSLOG_IDENTIFIER":["postfix/smtpd","x"],
                 "_PID":"74","__REALTIME_TIMESTAMP":"1795245082212047","_HOSTNAME":"vm"}"#,

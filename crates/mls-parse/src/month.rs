@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_only_letters() {
+    fn the_name_of_a_month_has_only_letters() {
         for name in ["", "Ja", "jan1", "jan:", "mar-x", "vm", "\u{feff}jan", "décembre-x"] {
             assert_eq!(number(name.as_bytes()), None, "{name}");
         }

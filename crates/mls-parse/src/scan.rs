@@ -453,7 +453,7 @@ const NO_DATE: &str = "the time stamp is missing or is not a time";
 const NOT_ITS_PROGRAM: &str =
     "the message looks like a login attempt, but its program is not a mail server";
 
-const NOT_ITS_FORM: &str = "the message does not have a form that this server writes";
+const NOT_ITS_FORM: &str = "the message does not have a known format";
 
 /// Whether a message of Postfix's server begins like an attempt: only a client, and words that end
 /// in a colon, come before `: SASL `. Other messages can quote `: SASL ` from a client, but they

@@ -146,7 +146,10 @@ impl fmt::Display for Stats {
             writeln!(f, "{}, {mechanism}: {count}", outcome.name())?;
         }
         if let Some(refused) = self.refused_commands {
-            writeln!(f, "AUTH commands without success, by the ends of sessions: {refused}")?;
+            writeln!(
+                f,
+                "AUTH commands without success, counted at the end of each session: {refused}"
+            )?;
         }
         writeln!(f, "ignored: {}", self.ignored)?;
         writeln!(f, "unparsable: {}", self.unparsable)
@@ -158,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_was_asked_for_is_printed() {
+    fn refused_commands_are_printed_only_if_they_were_asked_for() {
         for (refused_commands, expected) in [(None, 0), (Some(0), 1), (Some(3), 1)] {
             let mut stats = Stats { refused_commands, ..Stats::default() };
             stats.add(&Stats { refused_commands, ..Stats::default() });

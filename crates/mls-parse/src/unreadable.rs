@@ -76,12 +76,12 @@ impl Unread {
         let shown = String::from_utf8_lossy(&line[..line.len().min(SHOWN)]);
         let lines = mls_diag::count(self.count, "line looks", "lines look");
         let keep = match &self.file {
-            Some(file) => format!("they are in {}", file.path.display()),
-            None => "keep them with --rejects FILE".to_owned(),
+            Some(file) => format!("see {}", file.path.display()),
+            None => "--rejects FILE saves such lines".to_owned(),
         };
         log::warn!(
             "{source}, byte {offset}: {lines} like a login attempt but cannot be parsed ({why}); {keep}; \
-             the first one: {shown}"
+             the first line: {shown}"
         );
         (self.count, self.warned) = (0, Instant::now());
     }
@@ -122,7 +122,10 @@ impl RejectsFile {
         }
         self.room -= length;
         if let Err(error) = self.file.write_all(&[line, b"\n"].concat()) {
-            log::warn!("writing {}: {error}", self.path.display());
+            log::warn!(
+                "writing {}: {error}; further lines that cannot be parsed are only counted",
+                self.path.display()
+            );
             self.room = 0;
         }
     }

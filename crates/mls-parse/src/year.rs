@@ -27,7 +27,7 @@ impl AssumedYears {
 
     /// Warns about new years. Exit 65 for the first one if years are required.
     pub(crate) fn add(&mut self, years: &[AssumedYear]) -> anyhow::Result<()> {
-        const WHAT: &str = "time stamps have no year, and the time of the log is unknown";
+        const WHAT: &str = "time stamps have no year, and it is not known when the log was written";
         const CURE: &str = "give --reference-time, or read the file with mls-tail --framed";
         for AssumedYear { year, offset } in years {
             if self.is_error {

@@ -263,7 +263,7 @@ fn envelopes_inside_each_other_are_opened() {
 }
 
 #[test]
-fn the_words_of_clients_are_never_another_line() {
+fn text_of_a_client_is_never_read_as_another_line() {
     let forged = "Jun  1 00:00:44 mx postfix/smtpd[74]: warning: x[192.0.2.1]: SASL X authentication failed: y";
     for program in
         ["postfix/smtpd[7]", "postfix-out/cleanup[7]", "dovecot", "mta/cleanup[7]", "smtpd[7]"]

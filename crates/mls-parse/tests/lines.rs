@@ -141,7 +141,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_the_dovecot_user_is_the_address_is_dovecots(user in "[^\\p{Cc}]{0,60}") {
+    fn no_user_name_changes_the_address_that_dovecot_logs(user in "[^\\p{Cc}]{0,60}") {
         let line = format!("Jun  1 00:00:45 vm dovecot: imap-login: Login aborted: Connection closed (auth failed, 2 attempts in 4 secs) \
                             (auth_failed): user=<{user}>, method=PLAIN, rip=192.0.2.1, lip=192.0.2.2, session=<x>\n");
         let out = scan(line.as_bytes());

@@ -418,7 +418,7 @@ fn a_line_of_the_other_stream_may_come_between_parts() {
 }
 
 #[test]
-fn names_of_clients_are_no_login_process() {
+fn names_of_clients_are_not_read_as_a_login_process() {
     let dovecot = "Disconnected (auth failed, 2 attempts): user=<a>, method=PLAIN, rip=192.0.2.66";
     for line in [
         format!("Jun  1 00:00:45 mx dovecot: auth: passwd-file(x: {dovecot},192.0.2.1): unknown user"),

@@ -61,7 +61,7 @@ fn a_line_that_waits_before_a_line_that_is_too_long_is_counted() {
         assert!(!records.contains(r#""type":"auth""#), "{records}");
         let complaints = complaints(&output);
         let [skipped, lost] = &complaints[..] else { panic!("not two: {complaints:?}") };
-        assert!(skipped.contains("a line longer than 1 MiB, skipped"), "{skipped}");
+        assert!(skipped.contains("a line longer than 1 MiB was skipped"), "{skipped}");
         for words in ["1 line looks like a login attempt", "last part of the line is missing"] {
             assert!(lost.contains(words), "{lost}");
         }
@@ -69,7 +69,7 @@ fn a_line_that_waits_before_a_line_that_is_too_long_is_counted() {
 }
 
 #[test]
-fn a_log_of_which_nothing_is_recognized_is_one_complaint() {
+fn a_log_without_a_recognized_line_causes_one_message() {
     let lines = "~1~ nothing of interest\n".repeat(10_000);
     // A plain stream may be the wrong file: exit 65. A framed log can get readable lines later: a
     // warning.
@@ -85,7 +85,7 @@ fn a_log_of_which_nothing_is_recognized_is_one_complaint() {
 }
 
 #[test]
-fn new_lines_without_a_program_are_still_a_known_log() {
+fn lines_without_a_program_are_a_known_format_and_utf_16_is_refused() {
     for line in [
         "Jun  1 00:00:45 mx last message repeated 3 times\n",
         "Jun  1 00:00:45 mx -- MARK --\n",

@@ -178,7 +178,8 @@ impl<'a> AccountReport<'a> {
         let hidden = log.total - log.logins.len() as u64;
         if hidden > 0 {
             let hidden = number(hidden, "earlier login is", "earlier logins are");
-            line(&format!("{hidden} not shown: give --since and --until"), "");
+            let hint = "not shown: give a shorter period with --since and --until";
+            line(&format!("{hidden} {hint}"), "");
         }
         let logins: Vec<_> = log.logins.iter().collect();
         for same in logins.chunk_by(|a, b| a.is_like(b)) {
@@ -194,17 +195,17 @@ impl<'a> AccountReport<'a> {
         match self.logins.counts {
             _ if self.log.total > 0 => None,
             None if self.logins.could_be_read => Some(
-                "The records hold no successful login. mls-parse --outcome failure,success writes them."
+                "The records contain no successful login. To write successful logins too, use mls-parse --outcome failure,success."
                     .to_owned(),
             ),
             None => Some(
-                "Successful logins were not read: name their file with --logins. If they are not recorded, set record = yes in the section [logins] of the configuration and run mls-setup."
+                "Successful logins were not read: give their file with --logins. If they are not recorded yet, set record = yes in [logins] of the configuration and run maillogsentinel --setup --interactive."
                     .to_owned(),
             ),
-            Some((0, _)) => Some(format!("Nobody logged in, {period}.")),
+            Some((0, _)) => Some(format!("Nobody logged in ({period}).")),
             Some((logins, users)) => Some(format!(
-                "{user} is not among the {} of {}, {period}. Give the user name as the client \
-                sends it, with or without its domain.",
+                "No login of {user} is among the {} of {} ({period}). Give the user name as it is \
+                in the log, with or without its domain.",
                 number(logins, "login", "logins"),
                 number(users, "user", "users"),
             )),
@@ -237,7 +238,7 @@ fn write_logins(out: &mut String, logins: &[&AccountLogin]) {
     let _ = writeln!(out, "{}", ellipsis(&line, WIDTH));
     let ip = first.ip.map_or_else(|| "unknown address".to_owned(), |ip| ip.to_string());
     let seen = match first.first_seen {
-        Some(seen) if seen == first.date => ", first seen now".to_owned(),
+        Some(seen) if seen == first.date => ", new address".to_owned(),
         Some(seen) => format!(", first seen {}", seen.format("%Y-%m-%d")),
         None => String::new(),
     };

@@ -33,8 +33,8 @@ impl Counters {
         let text = String::from_utf8_lossy(&content);
         Self::parse(&text).ok_or_else(|| {
             Exit::Config.error(format!(
-                "{}: cannot continue these metrics, because mls-report --since-last has not \
-                written this file; remove it, and the counters start again at 0",
+                "{}: cannot continue these metrics: this file is damaged, or mls-report \
+                --since-last did not write it; if you remove it, the counters start again at 0",
                 path.display()
             ))
         })

@@ -212,7 +212,7 @@ fn figures(report: &Report) -> Vec<Figure> {
     let new = report.new.as_ref();
     let remark = match (report.usual_attempts, report.previous_attempts) {
         (Some(usual), _) => format!("{} on a usual day", thousands(usual)),
-        (None, Some(before)) => format!("{} in the time before", thousands(before)),
+        (None, Some(before)) => format!("{} in the period before", thousands(before)),
         (None, None) => String::new(),
     };
     let (addresses, users, countries) = (&report.addresses, &report.users, &report.countries);

@@ -61,7 +61,7 @@ pub(crate) fn unknown_origin(
         _ => return None,
     };
     Some(format!(
-        "{what}: if there are no IP databases, run mls-ipdb update to fetch them for the next \
-         records."
+        "{what}: if there are no IP databases, run mls-ipdb update to download them. Attempts that \
+         are already recorded do not change."
     ))
 }

@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn findings_are_known_after_they_were_named_and_after_thirty_days() {
+    fn a_finding_counts_as_reported_after_it_was_named_or_after_thirty_days() {
         let first = Reported::default();
         let (anna, bert) = (
             finding("anna@example.org", "2026-06-01T10:00:00Z"),

@@ -114,7 +114,7 @@ impl ReportRun {
             return Ok(Scope { sources, logins, earlier, period, digest, unchecked, counters });
         }
         if self.args.files.len() > 1 {
-            return Err(Exit::Usage.error("--since-last takes one FILE"));
+            return Err(Exit::Usage.error("with --since-last, give only one FILE"));
         }
         let counters = (self.args.format == Format::Prometheus)
             .then(|| Counters::load(self.metrics_file()?))
@@ -181,12 +181,13 @@ impl ReportRun {
     /// All files of the command line, each once.
     fn several(&self) -> anyhow::Result<Vec<AttemptSource>> {
         if self.args.committed_by.is_some() || self.args.logins.is_some() {
-            return Err(Exit::Usage.error("--committed-by and --logins take one FILE"));
+            return Err(Exit::Usage.error("with --committed-by or --logins, give only one FILE"));
         }
         let (mut sources, mut known) = (Vec::new(), HashSet::new());
         for path in &self.args.files {
             if path == Path::new("-") {
-                return Err(Exit::Usage.error("standard input cannot be read with other files"));
+                return Err(Exit::Usage
+                    .error("standard input (-) cannot be read together with other files"));
             }
             let file = AttemptSource::File { path: path.clone(), length: None };
             match Self::with_rotated(file, None)? {
@@ -348,7 +349,7 @@ impl ReportRun {
             let is_stdin = path == Path::new("-");
             return match failures {
                 AttemptSource::Stdin if is_stdin => Err(Exit::Usage
-                    .error("standard input cannot be both FILE and --logins: name a file")),
+                    .error("FILE and --logins cannot both be standard input: give a file name")),
                 _ if is_stdin => Ok(Some(AttemptSource::Stdin)),
                 _ if path.is_file() => AttemptSource::recorded(path, None),
                 _ => Ok(Some(AttemptSource::File { path: path.clone(), length: None })),

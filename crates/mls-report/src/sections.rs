@@ -257,7 +257,7 @@ fn distributed_attacks(report: &Report) -> Section {
         (vec![text(Some(x.user.clone())), Cell::Number(x.addresses)], x.attempts)
     });
     section("Distributed attacks".to_owned(), table)
-        .note(format!("one user from {MANY} addresses or more"))
+        .note(format!("users tried from {MANY} addresses or more"))
 }
 
 fn slow_attackers(report: &Report) -> Section {
@@ -265,8 +265,9 @@ fn slow_attackers(report: &Report) -> Section {
     let table = table(columns, &report.slow_attackers, |x| {
         (vec![text(Some(x.ip.clone())), Cell::Number(x.days.into())], x.attempts.into())
     });
-    section("Slow attackers".to_owned(), table)
-        .note(format!("seen on {MANY} of 30 days or more, at most {FEW} attempts a day on average"))
+    section("Slow attackers".to_owned(), table).note(format!(
+        "seen on at least {MANY} of 30 days, with at most {FEW} attempts a day on average"
+    ))
 }
 
 /// The names that were never seen before the period.
@@ -340,7 +341,7 @@ fn reverse_lookups(report: &Report) -> Section {
     let total = report.failed_reverse_lookups;
     Section {
         title: "Reverse DNS Lookup Failure Summary".to_owned(),
-        note: Some(format!("{} in all", thousands(total))),
+        note: Some(format!("{} in total", thousands(total))),
         body: SectionBody::Errors { total, table },
     }
 }

@@ -99,8 +99,9 @@ impl LastDigest {
             .with_context(|| {
                 let path = ledger.display();
                 format!(
-                    "{path} does not say where the last digest ended; if you remove this file, the \
-                     next digest begins at the newest file that has rows"
+                    "{path} does not say where the last digest ended; if you remove this file, \
+                     mails that wait are lost, and the next digest begins at the first row of the \
+                     newest CSV that has rows"
                 )
             })
             .or_exit(Exit::Config)?;
@@ -260,8 +261,9 @@ impl SinceLast<'_> {
         for (path, stat) in &chain.unsupported {
             if stat.mtime >= chain.files[first].stat.mtime {
                 log::warn!(
-                    "{}: its rows are missing, because its compression is not supported; \
-                    decompress it before the next digest",
+                    "{}: its rows are missing in this digest, because its compression is not \
+                    supported; decompress it, and make a report of its days with --since and \
+                    --until",
                     path.display()
                 );
             }

@@ -104,7 +104,7 @@ fn compared(report: &Report) -> String {
         let usual = (u128::from(usual) * minutes + 720) / 1440;
         return difference(now, u64::try_from(usual).unwrap_or(u64::MAX), "usual");
     }
-    let before = if period.is_day { "on the day before" } else { "in the time before" };
+    let before = if period.is_day { "on the day before" } else { "in the period before" };
     report.previous_attempts.map_or_else(String::new, |previous| difference(now, previous, before))
 }
 
@@ -142,7 +142,7 @@ fn what_is_new(new: &New) -> String {
     .flatten()
     .collect();
     if counts.is_empty() {
-        return "All of them were seen before.".to_owned();
+        return "No address, user name or country is new.".to_owned();
     }
     format!("Never seen before: {}.", enumerate(&counts))
 }
@@ -192,7 +192,7 @@ fn silence(report: &Report) -> Option<String> {
     let others = match silent.distinct - 1 {
         0 => String::new(),
         n => format!(
-            " and {}",
+            ", and {}",
             number(n as u64, "other server is silent too", "other servers are silent too")
         ),
     };
@@ -202,15 +202,17 @@ fn silence(report: &Report) -> Option<String> {
 
 pub(crate) fn what_to_do(report: &Report) -> String {
     if report.attempts == 0 && report.usual_attempts.is_some_and(|usual| usual >= MIN_ATTEMPTS) {
-        return "That is unusual: run maillogsentinel --status to see whether the log is read."
+        return "It is unusual that no login failed: run maillogsentinel --status to see whether \
+            the log is read."
             .to_owned();
     }
     if !report.verdict.accounts.is_empty() {
-        return "Check the accounts below now: each has the commands to run.".to_owned();
+        return "Check each account below now, with the commands that are listed for it."
+            .to_owned();
     }
     if let Some(silent) = report.silent_servers.top.first() {
         let name = ellipsis(&safe(&silent.server), MAX_NAME);
-        return format!("Check that {name} runs, and that its log is read or loaded.");
+        return format!("Check that {name} runs, and that its log is still read.");
     }
     match attack(report) {
         Some(TopSource { source, .. }) => format!(

@@ -55,7 +55,7 @@ fn write_quiet(out: &mut String, report: &Report) -> std::fmt::Result {
     writeln!(out, "{} {}", report.notes.join(" "), summary::what_to_do(report))
 }
 
-const NOT_RECORDED: &str = "logins are not recorded (see mls-report(1))";
+const NOT_RECORDED: &str = "successful logins were not read (see mls-report(1))";
 
 /// The box of number signs.
 fn head(report: &Report) -> String {

@@ -61,10 +61,14 @@ impl Verdict {
         if names.len() > MAX_ACCOUNTS {
             let more = (names.len() - MAX_ACCOUNTS) as u64;
             let more = number(more, "more account is", "more accounts are");
-            remarks.push(format!("{more} in the report of --format json."));
+            remarks.push(format!(
+                "{more} not shown here: mls-report --format json lists all accounts."
+            ));
         }
         if logins.is_full {
-            remarks.push("There are more suspicious logins than a report can show.".to_owned());
+            let full = "There are more suspicious logins than a report can hold: give a shorter \
+                period with --since and --until.";
+            remarks.push(full.to_owned());
         }
         let accounts = names.iter().take(MAX_ACCOUNTS);
         Self {
@@ -83,13 +87,14 @@ impl Verdict {
 }
 
 /// The headline if the input could contain logins, but contains none.
-const NO_LOGIN: &str = "The records hold no successful login";
+const NO_LOGIN: &str = "The records contain no successful login";
 
-const HOW_TO_PARSE: &str = "To see whether an attacker logged in, use mls-parse --outcome failure,success: it writes \
-     logins too.";
+const HOW_TO_PARSE: &str = "To see whether an attacker logged in, use mls-parse \
+    --outcome failure,success: it also writes successful logins.";
 
 const HOW_TO_RECORD: &str = "To see whether an attacker logged in, set record = yes in [logins] of \
-    the configuration and run mls-setup: then successful logins are recorded.";
+    the configuration and run maillogsentinel --setup --interactive. If successful logins are \
+    recorded already, give their file with --logins.";
 
 impl AccountToCheck {
     fn new(user: &str, findings: &[Finding<'_>]) -> Self {

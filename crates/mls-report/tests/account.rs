@@ -51,9 +51,9 @@ guessed: dora logged in from 203.0.113.9 (VN, AS64512 Example) on 2026-06-01 at
   03:05, 2 minutes after the same address failed on 3 other names
 
 2026-06-01 03:00  postfix/submission/smtpd
-    2001:db8:1111:2222:3333:4444:5555:6666 VN, AS64512 Example, first seen now
+    2001:db8:1111:2222:3333:4444:5555:6666 VN, AS64512 Example, new address
 2026-06-01 03:05  postfix/submission/smtpd  queue ID 4bXyZ01234567
-    203.0.113.9 VN, AS64512 Example, first seen now
+    203.0.113.9 VN, AS64512 Example, new address
 2026-06-01 03:06  postfix/submission/smtpd
     203.0.113.9 VN, AS64512 Example, first seen 2026-06-01
 "
@@ -79,22 +79,21 @@ fn equal_logins_of_a_csv_in_a_row_are_one_entry() {
     let rows: String = (10..60).map(row).collect();
     std::fs::write(&logins, format!("{LOGINS}{rows}")).unwrap();
     let text = account(&["--account", "dora", "--logins", logins.to_str().unwrap()], "");
-    let expected =
-        "2026-06-01 03:10 to 2026-06-01 03:59, 50 logins\n    192.0.2.1, first seen now\n";
+    let expected = "2026-06-01 03:10 to 2026-06-01 03:59, 50 logins\n    192.0.2.1, new address\n";
     assert!(text.ends_with(expected), "{text}");
 }
 
 #[test]
 fn an_account_without_logins_says_why() {
     let text = account(&["--account", "nobody"], &stream("dora"));
-    assert!(text.contains("nobody is not among the 4 logins of 2 users"), "{text}");
+    assert!(text.contains("No login of nobody is among the 4 logins of 2 users"), "{text}");
     let failure = record(0, "failure", "dora", "192.0.2.1", None);
     let text = account(&["--account", "dora"], &failure);
     assert!(text.contains("--outcome failure,success"), "{text}");
     let text = account(&["--account", "dora"], "");
     assert!(text.contains("--logins") && text.contains("record = yes"), "{text}");
     let text = account(&["--account", "dora", "--date", "2026-06-02"], &stream("dora"));
-    assert!(text.contains("Nobody logged in, 2026-06-02."), "{text}");
+    assert!(text.contains("Nobody logged in (2026-06-02)."), "{text}");
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn metrics_are_in_the_text_exposition_format() {
 
 /// The rules of the text format and of its naming conventions, line by line.
 #[test]
-fn metrics_follow_the_conventions() {
+fn metrics_follow_the_format_and_the_naming_conventions_of_prometheus() {
     let run = report(&["--format", "prometheus"]).assert().success();
     let text = String::from_utf8(run.get_output().stdout.clone()).unwrap();
     let mut names = Vec::new();
@@ -86,7 +86,7 @@ fn an_output_file_is_replaced_at_once_and_metrics_are_for_everybody() {
 }
 
 #[test]
-fn a_reader_that_leaves_is_no_error() {
+fn a_reader_that_exits_is_not_an_error() {
     let mut report = Command::new(env!("CARGO_BIN_EXE_mls-report"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -128,5 +128,5 @@ fn a_large_file_shows_progress_on_a_terminal_and_nowhere_else() {
     let shown = String::from_utf8_lossy(&terminal.stdout).into_owned();
     assert!(shown.contains("/95.37 MiB"), "{shown:?}");
     let plain = report(&[file.to_str().unwrap()]).output().unwrap();
-    assert!(!String::from_utf8_lossy(&plain.stderr).contains("MiB"));
+    assert!(!String::from_utf8_lossy(&plain.stderr).contains("/95.37 MiB"));
 }

@@ -71,7 +71,7 @@ fn two_files_and_one_stream_give_the_same_findings() {
 }
 
 #[test]
-fn the_verdict_comes_first() {
+fn the_result_about_suspicious_logins_comes_first() {
     let found = report(&[], &stream("dora"));
     assert!(found.contains("\n1 account to check now, among 1 login of 1 user.\n"), "{found}");
     assert!(found.contains("doveadm kick 'dora'\n") && found.contains("postqueue -p\n"), "{found}");
@@ -124,7 +124,7 @@ fn a_file_of_failures_is_refused_as_a_file_of_logins() {
     let run = Command::cargo_bin("mls-report").unwrap().arg("--logins").arg(&logins).assert();
     let run = run.code(65);
     let message = String::from_utf8_lossy(&run.get_output().stderr).into_owned();
-    assert!(message.contains("logins.csv: has failed logins (1)"), "{message}");
+    assert!(message.contains("logins.csv: there are failed logins (1)"), "{message}");
 }
 
 #[test]

@@ -35,7 +35,7 @@ impl ChainFile {
         let Some(method) = self.compression else {
             let file = regular::open_with(File::options().write(true), &self.path)?;
             if !FileStat::of(&file.metadata()?).is_same_file(&self.stat) {
-                return Err(io::Error::other("another file has its name by now"));
+                return Err(io::Error::other("another file has this name now"));
             }
             file.set_len(length)?;
             return file.sync_all();

@@ -77,7 +77,7 @@ pub enum BadRow {
     #[error("the row has {0} instead of {COLUMNS} columns")]
     Columns(usize),
     /// A value that the column does not allow.
-    #[error("{column} {cell:?}: {why}")]
+    #[error("{column} {cell:?} is {why}")]
     #[expect(missing_docs, reason = "the message says it")]
     Cell { column: &'static str, cell: String, why: &'static str },
 }

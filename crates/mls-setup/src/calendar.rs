@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schedule_that_cron_does_not_have_is_none() {
+    fn a_schedule_that_cron_cannot_express_has_no_fields() {
         for expression in [
             "follow",
             "",

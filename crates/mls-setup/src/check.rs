@@ -99,7 +99,7 @@ impl Checks<'_> {
         // Only alerts about addresses lead to blocking.
         refuse_if(
             answers.is_set(ENFORCE) && !answers.is_set("alert.ip"),
-            "[block] enforce needs [alert] ip, the threshold for blocking an address",
+            "[block] enforce needs [alert] ip, the threshold for blocking: set it, such as ip = 20/10m",
         )
     }
 
@@ -123,7 +123,7 @@ impl Checks<'_> {
                 let are_known = given.all(|name| values.contains(&name));
                 refuse_if(
                     !are_known,
-                    &format!("give {}, separated by a comma", values.join(" or ")),
+                    &format!("give {}, or several of them, separated by commas", values.join(" or ")),
                 )
             }
             Check::OneOf(values) => {
@@ -149,7 +149,7 @@ impl Checks<'_> {
             Check::File => self.file(value, "give the path of a file"),
             Check::SecretFile => self.file(
                 value,
-                "write the password or the key to a file that only the service's user may read, and give its path",
+                "write the password or the key to a file that only the service user may read, and give its path",
             ),
         }
     }
@@ -168,7 +168,13 @@ impl Checks<'_> {
         refuse_if(file.is_dir(), &format!("{value} is a directory: give the path of a file"))?;
         let directory = Path::new(value).parent().unwrap_or(Path::new("/"));
         let is_there = self.system.path(directory).is_dir();
-        refuse_if(!is_there, &format!("there is no directory {}", directory.display()))
+        refuse_if(
+            !is_there,
+            &format!(
+                "there is no directory {}: create it, or give another path",
+                directory.display()
+            ),
+        )
     }
 
     /// mls-mail checks them, because it sends the mails.
@@ -183,8 +189,8 @@ impl Checks<'_> {
             command.arg("--config").arg(file.path()).args(["--test", "--dry-run"]);
             Ok(command.output()?)
         };
-        let output = ask()
-            .map_err(|error| format!("mls-mail, which checks it, did not start: {error:#}"))?;
+        let output =
+            ask().map_err(|error| format!("mls-mail could not check the addresses: {error:#}"))?;
         let said = String::from_utf8_lossy(&output.stderr);
         let why = said.trim().trim_start_matches("mls-mail: error: ");
         // The file that mls-mail names is temporary, so show only the key and the value.
@@ -203,11 +209,11 @@ impl Checks<'_> {
                 }
             };
         let manual = match self.system.scheduler {
-            Scheduler::Cron => "cron must be able to express it",
+            Scheduler::Cron => "cron must support it",
             Scheduler::Systemd => "see systemd.time(7)",
         };
         let why = format!(
-            "this is not a schedule: give hourly, 23:59, Mon 06:00, *:0/15 or the like ({manual}), or never"
+            "this is not a schedule: give a schedule such as hourly, 23:59, Mon 06:00 or *:0/15 ({manual}), or never"
         );
         refuse_if(!is_known, &why)
     }
@@ -227,7 +233,7 @@ impl Checks<'_> {
         let is_known = |name: &str| ["nftables", "postfix"].contains(&name);
         refuse_if(
             !names.clone().all(is_known),
-            "give nftables, postfix, both with a comma, or none",
+            "give nftables, postfix, both separated by a comma, or none",
         )?;
         let needs_systemd = self.system.scheduler == Scheduler::Cron && names.next().is_some();
         refuse_if(
@@ -241,12 +247,19 @@ impl Checks<'_> {
         let is_plain =
             |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
         let is_name = starts_well && value.len() <= 31 && value.chars().all(is_plain);
-        refuse_if(!is_name, "this is not the name of a user")?;
+        refuse_if(
+            !is_name,
+            "this is not a valid user name: use at most 31 characters (a-z, 0-9, _ and -), and begin \
+             with a letter or _",
+        )?;
         refuse_if(value == "root", "the service must not run as root: give another user")?;
         let is_there = value == SHIPPED_USER || self.system.account(value).is_some();
         refuse_if(
             !is_there,
-            &format!("there is no user {value}: give one that exists, or maillogsentinel"),
+            &format!(
+                "there is no user {value}: give a user that exists, or maillogsentinel (setup \
+                 creates this user)"
+            ),
         )
     }
 
@@ -280,7 +293,7 @@ fn path(value: &str) -> Result<(), String> {
         .any(|directory| value.starts_with(directory));
     refuse_if(
         is_hidden,
-        "the service cannot use home directories or /tmp: choose another directory",
+        "the service cannot use home directories, /var/tmp or /tmp: choose another directory",
     )
 }
 

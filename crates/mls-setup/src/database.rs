@@ -25,15 +25,16 @@ pub(crate) fn found(
     file.write_all(text.as_bytes()).context("writing a temporary file")?;
     let mut command = Command::new(installation.program("mls-sql"));
     command.args(["status", "--config"]).arg(file.path()).current_dir("/");
-    // Run mls-sql as the service's user. Root could create files beside an SQLite database, and the
+    // Run mls-sql as the service user. Root could create files beside an SQLite database, and the
     // service could not write these files.
     if let Some(Account { uid, gid, .. }) = account {
-        chown(file.path(), Some(*uid), Some(*gid)).context("giving a temporary file away")?;
+        chown(file.path(), Some(*uid), Some(*gid))
+            .context("changing the owner of a temporary file")?;
         command.uid(*uid).gid(*gid);
     }
     let output = match command.output() {
         Ok(output) => output,
-        // The service's user may not be able to run a program that is not installed yet.
+        // The service user may not be able to run a program that is not installed yet.
         Err(error) => {
             return Ok(format!("The database was not tested: mls-sql cannot start: {error}\n"));
         }

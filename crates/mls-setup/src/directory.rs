@@ -1,4 +1,4 @@
-//! Creates directories for the service's user, also inside directories that others can write to.
+//! Creates directories for the service user, also inside directories that others can write to.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -25,9 +25,9 @@ pub(crate) enum Maker {
     Service,
 }
 
-/// Creates `path` for the user of the service, in a directory that exists.
+/// Creates `path` for the service user, in a directory that exists.
 /// Root creates it only in a directory that root owns and nobody else can replace. Otherwise the
-/// service's user creates it. The kernel then checks what that user may do, even if links lead
+/// service user creates it. The kernel then checks what that user may do, even if links lead
 /// elsewhere.
 pub(crate) fn make(
     system: &TargetSystem,
@@ -39,7 +39,7 @@ pub(crate) fn make(
     if let Some(parent) = roots_directory(system, parent) {
         let name = path.file_name().unwrap_or_default();
         make_as_root(&parent, name, service, mode)
-            .on_file("making directory", path)
+            .on_file("creating directory", path)
             .or_exit(Exit::CantCreat)?;
         return Ok(Maker::Root);
     }
@@ -53,8 +53,8 @@ pub(crate) fn make(
     run(command)
         .with_context(|| {
             format!(
-                "creating directory {} as the service's user: create it yourself and give it to \
-                 that user (chown), or choose another one",
+                "the service user cannot create the directory {}; create it yourself and give it \
+                 to that user (chown), or choose another one",
                 path.display()
             )
         })

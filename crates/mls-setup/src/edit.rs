@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_takes_the_place_of_itself_of_its_comment_or_comes_first() {
+    fn a_key_replaces_its_old_line_or_follows_its_comment_or_comes_first() {
         for (before, after) in [
             ("", "[report]\nemail = a\n"),
             ("# mine\n", "# mine\n\n[report]\nemail = a\n"),

@@ -181,7 +181,7 @@ impl Job {
 pub(crate) struct Companion {
     pub(crate) unit: &'static str,
     /// The service that this unit starts, or the unit itself if it is a service. `None` if this
-    /// service does not run as the service's user.
+    /// service does not run as the service user.
     pub(crate) service: Option<&'static str>,
     /// The files that a path unit watches.
     pub(crate) watched: fn(&Answers) -> Vec<PathBuf>,

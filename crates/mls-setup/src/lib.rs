@@ -12,11 +12,11 @@
 //!   in use.
 //! - `/etc/cron.d/maillogsentinel`: the schedules, on a machine where systemd does not run.
 //! - `/etc/logrotate.d/maillogsentinel`: the rotation of the operational log.
-//! - `/var/log/maillogsentinel`, `/var/lib/maillogsentinel`: directories of the service's user.
+//! - `/var/log/maillogsentinel`, `/var/lib/maillogsentinel`: directories of the service user.
 //! - `/var/log/maillogsentinel_setup.log`: the actions of setup, one on each line.
 //! - `/usr/local`: tools, units and manual pages, from a source tree only.
 //!
-//! It creates the user `maillogsentinel` and adds the service's user to the groups `adm` and
+//! It creates the user `maillogsentinel` and adds the service user to the groups `adm` and
 //! `systemd-journal`.
 //!
 //! # The Python original
@@ -39,7 +39,7 @@
 //!   one first.
 //! - Ctrl-C at a question leaves the machine unchanged, and setup says so.
 //! - Setup runs as root, so it never follows a symbolic link that somebody else could create: the
-//!   service's user, or a group that may write to `/var/log`.
+//!   service user, or a group that may write to `/var/log`.
 //! - At the end, setup runs the service once. If the service does not work, setup says why and
 //!   exits with 69.
 //! - If it runs again with the same answers, it changes nothing.

@@ -91,7 +91,7 @@ fn owner(answers: &Answers, system: &TargetSystem) -> anyhow::Result<Option<Stri
         let uid = owner_without_links(system, path).map_err(|error| {
             Exit::Config.error(format!(
                 "{path}: cannot find the user of the Python original ({error}; symbolic links are \
-                 not followed): set run_as_user in [User] of the configuration file, then run this \
+                 not followed): set run_as_user in [User] of the configuration file, then run setup \
                  again"
             ))
         })?;
@@ -130,7 +130,7 @@ fn refuse_crontabs(system: &TargetSystem) -> anyhow::Result<()> {
         };
         if let Some(number) = text.lines().position(starts_original) {
             return Err(Exit::Config.error(format!(
-                "{}:{}: this line starts the Python original: remove it, then run this again",
+                "{}:{}: this line starts the Python original: remove the line, then run setup again",
                 table.display(),
                 number + 1
             )));

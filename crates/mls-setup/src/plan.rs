@@ -214,8 +214,8 @@ fn hidden_metrics(answers: &Answers) -> Option<String> {
     let own = OWN_DIRECTORIES.iter().find(|own| file.starts_with(own));
     own.filter(|_| writes_metrics(answers)).map(|own| {
         format!(
-            "[paths] metrics_file is in {own}, which only the service's group can read; \
-             node_exporter can read files in {METRICS_DIRECTORY}"
+            "[paths] metrics_file is in {own}, which only the group of the service user can read; \
+             set metrics_file to a file in {METRICS_DIRECTORY}, so that node_exporter can read it"
         )
     })
 }

@@ -85,7 +85,7 @@ questions! {
     "systemd.extraction_schedule", Check::ExtractionSchedule,
         "When to read the mail log: follow (continuously), hourly, *:0/15, ... or never";
     "report.email", Check::Recipients,
-        "Recipients of the daily digest, separated by commas";
+        "Recipients of the daily digest, separated by commas (none: no mails)";
     "systemd.report_schedule", Check::Schedule,
         "When to send the digest", if has_recipients;
     "report.smtp_host", Check::Host,
@@ -101,11 +101,12 @@ questions! {
         "File that holds the password for the mail server",
         if |answers| has_remote_mail_server(answers) && answers.is_set("report.smtp_user");
     "alert.ip", Check::Threshold,
-        "Alert when one address fails this often, such as 20/10m (none: no alerts)";
+        "Alert when one address fails this often, such as 20/10m (none: no such alerts)";
     "alert.user", Check::Threshold,
-        "Alert when logins of one user fail this often", if has_recipients;
+        "Alert when logins of one user fail this often, such as 20/10m (none: no such alerts)",
+        if has_recipients;
     ENFORCE, Check::Enforcers,
-        "Block addresses that cause alerts, with: nftables, postfix, both or none",
+        "Block addresses that cause alerts: with nftables, postfix or both (none: do not block)",
         if |answers| answers.is_set("alert.ip");
     DAEMONS, Check::ListOf(&["postfix", "dovecot"]),
         "Servers whose logins are recorded: postfix (SMTP), dovecot (IMAP and POP3) or both";
@@ -118,7 +119,7 @@ questions! {
     "systemd.user", Check::User,
         "User that the service runs as";
     "retention.csv_days", Check::Days,
-        "Days to keep failed logins at least (none: forever)";
+        "Days to keep failed logins (minimum; none: forever)";
     "database.db_type", Check::OneOf(&["", "sqlite", "postgresql", "mysql"]),
         "Database for the recorded logins: sqlite, postgresql, mysql (MariaDB too) or none";
     MODE, Check::OneOf(&["load", "files"]),
@@ -143,7 +144,7 @@ questions! {
          trusts)",
         if has_remote_database;
     "database.ssl_cert", Check::File,
-        "File of the certificate that this machine shows to the database (none: it shows none)",
+        "File of the certificate that this machine shows to the database (none: no certificate)",
         if has_remote_database;
     "database.ssl_key", Check::SecretFile,
         "File of the key of this certificate",
@@ -152,8 +153,8 @@ questions! {
         "Name of this mail server in the database (none: the name of the machine)",
         if |answers| loads(answers) && has_database_server(answers);
     "retention.database_days", Check::Days,
-        "Days to keep attempts in the database (none: forever; answer none if this server may only \
-         insert rows)",
+        "Days to keep attempts in the database (none: forever; answer none if this mail server \
+         may only insert rows)",
         if has_database;
     "systemd.sql_export_schedule", Check::Schedule,
         "When to write SQL files", if writes_sql_files;
@@ -202,7 +203,7 @@ pub(crate) fn interview(
     answers: &mut Answers,
 ) -> anyhow::Result<()> {
     say(&format!(
-        "Enter keeps the value in brackets, {NOTHING} clears it, {BACK} goes back to the question before.\n"
+        "Enter keeps the value in brackets, {NOTHING} clears it, {BACK} goes back to the previous question.\n"
     ))?;
     let mut asked: Vec<usize> = Vec::new();
     let mut next = 0;

@@ -56,15 +56,15 @@ pub(crate) fn run(args: &Args, signals: &Signals) -> anyhow::Result<()> {
         return Ok(());
     }
     if args.mode.interactive && !terminal.confirm("\nWrite this?")? {
-        return Err(Exit::Usage.error("nothing was written"));
+        return Err(Exit::Usage.error("not confirmed; nothing was written"));
     }
     let trial = Trial::before(&system, &installation, &answers);
     let actions = transaction::apply(&system, &plan.steps(&system), signals)?;
     action_log::write(&system, &actions)?;
     if !system.is_running() && args.mode.migrate {
         say(
-            "This system is not running, so its data was not migrated. Start it and run --migrate \
-            there.\n",
+            "This system is not running, so its data was not migrated. Start the system, and run \
+            there: maillogsentinel --setup --migrate\n",
         )?;
     }
     if system.is_running() {

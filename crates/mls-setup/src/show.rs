@@ -32,7 +32,7 @@ pub(crate) fn plan(plan: &Plan, system: &TargetSystem) -> String {
     }
     let groups = GROUPS.into_iter().filter(|group| system.members(group).is_some());
     let groups = groups.collect::<Vec<_>>().join(" and ");
-    lines.push(format!("  {} is in the groups {groups}, to read the log", plan.user));
+    lines.push(format!("  {} is a member of {groups}, to read the log", plan.user));
     lines.extend(jobs(plan, system));
     let notes = Config::without_effect(Path::new(CONFIGURATION), plan.configuration());
     let notes = notes.unwrap_or_default().into_iter().chain(plan.note.clone());
@@ -44,7 +44,7 @@ fn heading(system: &TargetSystem) -> String {
     if system.is_running() {
         return "This will be written:".to_owned();
     }
-    format!("This will be written below {}:", system.root().display())
+    format!("This will be written to {}:", system.root().display())
 }
 
 fn jobs(plan: &Plan, system: &TargetSystem) -> Vec<String> {

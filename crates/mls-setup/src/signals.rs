@@ -10,7 +10,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 /// The error after a signal. Setup undoes its steps.
 #[derive(Debug, thiserror::Error)]
-#[error("interrupted: nothing was written")]
+#[error("interrupted: nothing was changed")]
 pub(crate) struct Interrupted;
 
 /// The signals that end the setup.

@@ -14,7 +14,7 @@ use crate::jobs;
 use crate::plan::OWN_DIRECTORIES;
 use crate::system::{Account, Scheduler, TargetSystem, run};
 
-/// A step. It names the service's user, because an earlier step may create that user.
+/// A step. It names the service user, because an earlier step may create that user.
 #[derive(Debug)]
 pub(crate) enum Step {
     /// The first step. It notes which units run now, and its undo starts them again.
@@ -34,7 +34,7 @@ pub(crate) enum Step {
         user: String,
     },
     Remove(PathBuf),
-    /// Creates a directory that the service's user writes to.
+    /// Creates a directory that the service user writes to.
     MakeDirectory {
         path: PathBuf,
         user: String,
@@ -172,7 +172,7 @@ impl<'a> Changes<'a> {
         let name = file.path.display();
         let host_path = self.system.path(&file.path);
         self.make_parents(host_path.parent())
-            .with_context(|| format!("making the directory of {name}"))
+            .with_context(|| format!("creating the directory of {name}"))
             .or_exit(Exit::CantCreat)?;
         self.note_file(&host_path)?;
         file.write(self.system, account.as_ref())
@@ -224,7 +224,7 @@ impl<'a> Changes<'a> {
         }
         let maker = directory::make(self.system, path, &account, mode)?;
         self.undo.push(Undo::RemoveDirectory { path: path.to_owned(), maker, account });
-        Ok(Some(format!("made directory {}", path.display())))
+        Ok(Some(format!("created directory {}", path.display())))
     }
 
     fn disable(&mut self, unit: &str) -> anyhow::Result<Option<String>> {
@@ -327,7 +327,7 @@ const ALWAYS_THERE: [&str; 2] = ["/etc/logrotate.d", "/etc/cron.d"];
 
 /// Returns the user and group of the service's own directory that `path` is in.
 ///
-/// If the service's user changes, the directory still belongs to the old user. When a service
+/// If the service user changes, the directory still belongs to the old user. When a service
 /// starts, systemd gives the directory and its content to the new user.
 fn previous_owner(system: &TargetSystem, path: &Path) -> Option<(u32, u32)> {
     let mut parents = path.ancestors().skip(1);

@@ -64,9 +64,12 @@ impl TargetSystem {
         Some(Account { uid, gid, group })
     }
 
-    /// The account of the service's user. Exit 78 if there is no such user.
+    /// The account of the service user. Exit 78 if there is no such user.
     pub(crate) fn service(&self, user: &str) -> anyhow::Result<Account> {
-        self.account(user).ok_or_else(|| Exit::Config.error(format!("there is no user {user}")))
+        self.account(user).ok_or_else(|| {
+            Exit::Config
+                .error(format!("there is no user {user}: create it, or change [systemd] user"))
+        })
     }
 
     /// The name of the user (`passwd`) or group (`group`) with this number.

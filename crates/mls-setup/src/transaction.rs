@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_that_renames_what_root_makes_gets_no_directory_of_roots() {
+    fn a_group_that_renames_a_new_directory_gets_no_directory_of_root() {
         let Some((root, system)) = system() else { return };
         let log = root.path().join("var/log");
         chown(&log, Some(0), Some(4)).unwrap();

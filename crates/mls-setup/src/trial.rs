@@ -68,7 +68,7 @@ impl<'a> Trial<'a> {
         if when == When::Never {
             return Ok(());
         }
-        say("Reading the mail log for the first time...\n")?;
+        say("Reading the new lines of the mail log...\n")?;
         match self.system.scheduler {
             Scheduler::Systemd => self.start(extraction.schedule)?,
             Scheduler::Cron => self.front_end(&[]).map_err(does_not_run)?,
@@ -148,7 +148,7 @@ impl<'a> Trial<'a> {
         run(command).map(drop)
     }
 
-    /// A command that runs as the service's user with the new configuration.
+    /// A command that runs as the service user with the new configuration.
     fn tool(&self, name: &str, verb: &str, account: &Account) -> Command {
         let mut command = Command::new(self.installation.installed_program(name));
         command.args(["--config", CONFIGURATION, verb]).current_dir("/");
@@ -177,7 +177,7 @@ impl<'a> Trial<'a> {
         say("Downloading the country and AS databases...\n")?;
         if let Err(error) = run(self.tool("mls-ipdb", "update", account)) {
             log::warn!(
-                "the databases could not be fetched now; the next scheduled update tries again: {error:#}"
+                "the country and AS databases could not be downloaded; the next scheduled update tries again: {error:#}"
             );
         }
         Ok(())
@@ -186,7 +186,7 @@ impl<'a> Trial<'a> {
 
 #[expect(clippy::needless_pass_by_value, reason = "the signature that map_err asks for")]
 fn does_not_run(error: anyhow::Error) -> anyhow::Error {
-    let why = format!("the setup is written, but the service does not work: {error:#}");
+    let why = format!("setup has written all files, but the service does not work: {error:#}");
     Exit::Unavailable.error(why)
 }
 
@@ -195,7 +195,7 @@ fn does_not_work(unit: &str) -> anyhow::Error {
     journal.args(["--no-pager", "--output=cat", "--lines=8", "--unit", unit]);
     let said = run(journal).map(|output| output.stdout).unwrap_or_default();
     Exit::Unavailable.error(format!(
-        "the setup is written, but {unit} does not work; systemctl status {unit} shows its state, and it said last: {}",
+        "setup has written all files, but {unit} does not work; systemctl status {unit} shows its state; its last messages: {}",
         in_one_line(&String::from_utf8_lossy(&said))
     ))
 }

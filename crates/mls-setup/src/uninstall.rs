@@ -41,7 +41,7 @@ pub(crate) fn run(args: &Args, system: &TargetSystem, signals: &Signals) -> anyh
     if system.is_running() && system.scheduler == Scheduler::Systemd {
         forget(system, &switches);
     }
-    say("MailLogSentinel is uninstalled.\n")
+    say("Everything that setup installed is removed, except configuration, data and user.\n")
 }
 
 /// The files that setup wrote and that still exist.

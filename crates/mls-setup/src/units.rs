@@ -100,7 +100,7 @@ pub(crate) fn drop_ins(
     files
 }
 
-/// The services that run as the service's user with these answers.
+/// The services that run as the service user with these answers.
 fn services(answers: &Answers) -> Vec<&'static str> {
     let mut services: Vec<_> = JOBS.iter().flat_map(|job| job.services(answers)).collect();
     let needed = COMPANIONS.iter().filter(|companion| (companion.is_needed)(answers));

@@ -10,21 +10,21 @@ use mls_event::Outcome;
 use crate::dialect::Dialect;
 use crate::schema::TableName;
 
-/// Write events to a database or to SQL files, and read them back
+/// Write records to a database or to SQL files, and read them back
 ///
-/// Supports SQLite, PostgreSQL, MySQL and MariaDB. Writes one row for each attempt. An event with
-/// several attempts becomes several rows, at most 1000. Reads rows back as events.
+/// Supports SQLite, PostgreSQL, MySQL and MariaDB. Writes one row for each attempt. A record with
+/// several attempts becomes several rows, at most 1000. Reads rows back as records.
 #[derive(Debug, Parser)]
 #[command(name = "mls-sql", version, after_help = EXAMPLES)]
 pub struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
 
-    /// Table for the events [default: from --config, else `maillogsentinel_events`]
+    /// Table for the rows [default: from --config, else `maillogsentinel_events`]
     #[arg(long, global = true)]
     pub(crate) table: Option<TableName>,
 
-    /// JSON file that maps members of events to columns [default: from --config, else built in]
+    /// JSON file that maps members of records to columns [default: from --config, else built in]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) mapping: Option<PathBuf>,
 }
@@ -35,15 +35,15 @@ pub(crate) enum Command {
     Schema {
         #[command(flatten)]
         dialect: DialectFlag,
-        /// For PostgreSQL: one role for each mail server, which can only add events, and a partition
-        /// for each month
+        /// Print a PostgreSQL schema for many mail servers: the role of a mail server can only add
+        /// rows, and each month has a partition
         #[arg(long)]
         fleet: bool,
     },
-    /// Read events from standard input and insert them into the database
+    /// Read records from standard input and insert them into the database
     ///
-    /// With input from mls-tail --framed, load commits rows and position together, so that each event is
-    /// stored exactly once. It commits plain events in one transaction.
+    /// With input from mls-tail --framed, load commits rows and position together, so that each
+    /// record is stored exactly once. Without --framed, it commits all records in one transaction.
     #[command(arg = mls_cli::strict())]
     Load {
         #[command(flatten)]
@@ -71,28 +71,28 @@ pub(crate) enum Command {
         #[command(flatten)]
         source: SourceFlag,
     },
-    /// Read events from the database and write them as records, in the order of time
+    /// Read rows from the database and write them as records, in the order of time
     ///
     /// Each row becomes one record, with the members that have a column in the table.
     #[command(arg = mls_cli::strict())]
     Dump {
         #[command(flatten)]
         database: DatabaseFlags,
-        /// Only events from this day or minute on: today, yesterday, YYYY-MM-DD, "YYYY-MM-DD HH:MM"
+        /// Only rows from this day or minute on: today, yesterday, YYYY-MM-DD, "YYYY-MM-DD HH:MM"
         #[arg(long, value_name = "TIME")]
         since: Option<DayOrMinute>,
-        /// Only events until the end of this day, or until this minute
+        /// Only rows until the end of this day, or until this minute
         #[arg(long, value_name = "TIME")]
         until: Option<DayOrMinute>,
         #[command(flatten)]
         zone: mls_cli::ZoneFlag,
-        /// Only events of this mail server; can be given several times
+        /// Only rows of this mail server; can be given several times
         #[arg(long, value_name = "NAME")]
         server: Vec<String>,
-        /// Only events that were loaded with this source; can be given several times
+        /// Only rows that were loaded with this source; can be given several times
         #[arg(long, value_name = "NAME")]
         source: Vec<String>,
-        /// Only events with these outcomes [default: all]
+        /// Only rows with these outcomes [default: all]
         #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = outcomes(Outcome::ALL))]
         outcome: Vec<Outcome>,
     },
@@ -101,9 +101,10 @@ pub(crate) enum Command {
         #[command(flatten)]
         database: DatabaseFlags,
     },
-    /// Remove the events before a day
+    /// Remove the rows before a day
     ///
-    /// From a table of schema --fleet, prune drops the months that end before that day.
+    /// If schema --fleet has created the table, prune drops only whole months: those that end
+    /// before that day.
     Prune {
         /// The first day to keep, today at the latest: YYYY-MM-DD
         #[arg(long, value_name = "DATE")]
@@ -126,7 +127,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         database: DatabaseFlags,
     },
-    /// Read events from standard input and write SQL
+    /// Read records from standard input and write SQL
     #[command(arg = mls_cli::strict())]
     Export {
         #[command(flatten)]
@@ -156,7 +157,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         database: DatabaseFlags,
     },
-    /// Convert the table of the Python original, which also stays as `TABLE_original`
+    /// Convert the table of the Python original; the old table stays as `TABLE_original`
     Convert {
         #[command(flatten)]
         database: DatabaseFlags,
@@ -208,8 +209,8 @@ pub(crate) struct PositionFlags {
 const EXAMPLES: &str = "\
 Examples:
   mls-parse < mail.log | mls-enrich --no-dns | mls-sql load --url sqlite:events.db
-  mls-tail --framed --cursor-file <(mls-sql cursor --url sqlite:events.db) LOG |
-    mls-parse | mls-enrich | mls-sql load --url sqlite:events.db
+  mls-tail --framed --cursor-file <(mls-sql cursor --url sqlite:new.db) LOG |
+    mls-parse | mls-enrich | mls-sql load --url sqlite:new.db
   mls-csv --decode < maillogsentinel.csv | mls-sql export --dialect mysql > events.sql
   mls-sql schema --dialect postgresql | psql
   mls-sql import /var/log/maillogsentinel/sql --url postgres://mls@db.example.com/mail

@@ -73,13 +73,13 @@ pub(crate) async fn connect(options: &ConnectOptions) -> anyhow::Result<Connecti
 const CURES: [(&str, &str); 9] = [
     (
         "Connection refused",
-        "; no database server listens there: check that it runs, and db_host and db_port in \
+        "; no database server listens there: check that it runs, and check db_host and db_port in \
          [database], or --url",
     ),
     (
         "No such file or directory",
-        "; no database server has this socket: check that it runs, and db_host and db_port in \
-         [database], or --url",
+        "; no database server has this socket: check that it runs, and check db_host and db_port \
+         in [database], or --url",
     ),
     (
         "response from SSLRequest",
@@ -88,7 +88,7 @@ const CURES: [(&str, &str); 9] = [
     ),
     (
         "no answer within",
-        "; check that a database server of this kind runs there, and db_host and db_port in \
+        "; check that a database server of this kind runs there, and check db_host and db_port in \
          [database], or --url",
     ),
     (
@@ -97,14 +97,14 @@ const CURES: [(&str, &str); 9] = [
     ),
     (
         "server does not support TLS",
-        "; connections to other machines are always encrypted: switch TLS on in the database server",
+        "; this connection must be encrypted: switch TLS on in the database server",
     ),
     ("UnknownIssuer", ", or set ssl_root in [database] to that file"),
     (
         "readonly database",
         "; SQLite writes files beside the database, so its directory must be writable too",
     ),
-    ("disk I/O error", "; is its file system full (df), or its disk broken?"),
+    ("disk I/O error", "; check whether its file system is full (df), or its disk is broken"),
 ];
 
 fn cure(text: &str) -> &'static str {
@@ -118,15 +118,17 @@ fn cure_of_refusal(error: &sqlx::Error) -> &'static str {
     let number = error.try_downcast_ref::<MySqlDatabaseError>().map(MySqlDatabaseError::number);
     match (number, error.code().as_deref()) {
         (Some(1044 | 1049), _) | (None, Some("3D000")) => {
-            "; create the database, or check db_name in [database], or --url"
+            "; create the database and give this user rights on it (GRANT), or check db_name in \
+             [database], or --url"
         }
         (Some(1045), _) | (None, Some("28P01")) => {
             "; check db_user and db_password_file in [database], or --url and --password-file"
         }
         (Some(1698), _) | (None, Some("28000")) => {
-            "; the server does not allow this way to log in (see pg_hba.conf, CREATE USER): let \
-             this user log in from this machine with a password, and give db_host and \
-             db_password_file in [database], or --url and --password-file"
+            "; the server does not know this user, or does not allow this way to log in: create \
+             the user, or let it log in from this machine with a password (see CREATE USER, \
+             pg_hba.conf). Then set db_host and db_password_file in [database], or use --url and \
+             --password-file"
         }
         _ => "",
     }

@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn url_without_the_name_of_the_database_means_the_user_of_postgresql_only() {
+    fn url_may_omit_the_database_only_for_postgresql_where_it_is_named_like_the_user() {
         let options = ConnectOptions::from_url("postgres://anna@127.0.0.1:5433").unwrap();
         assert_eq!(options.shown(), "PostgreSQL database anna at 127.0.0.1, port 5433");
         for (url, why) in

@@ -31,8 +31,9 @@ pub(crate) fn load(database: &mut Database, source: &Source) -> anyhow::Result<O
             let (name, shown) = (&source.name, &database.shown);
             Err(Exit::Config.error(format!(
                 "{shown}: machine {theirs} has loaded source {name}, and this is machine {ours}; \
-                 give each machine its own --source. If this machine has replaced the other one, \
-                 run mls-sql cursor and mls-sql load once with --take-over"
+                 give each machine its own source name (--source, or source in [database]). If \
+                 this machine has replaced the other one, run mls-sql cursor and mls-sql load once \
+                 with --take-over"
             )))
         }
         _ => Ok(Some(cursor)),
@@ -57,7 +58,11 @@ fn read(database: &mut Database, from: &str) -> anyhow::Result<Vec<CursorRow>> {
         let source = source.unwrap_or_default();
         let cursor = CursorFile::from_json(position.unwrap_or_default().as_bytes());
         let cursor = cursor.with_context(|| {
-            format!("table {} in {}, source {source}", database.table.cursor(), database.shown)
+            format!(
+                "table {} in {}, position of source {source}",
+                database.table.cursor(),
+                database.shown
+            )
         })?;
         Ok(CursorRow { source, cursor, machine, loaded_by })
     };
@@ -138,7 +143,7 @@ fn refuse_loaded(database: &mut Database, source: &Source, cursor: &Value) -> an
         )));
     }
     Err(Exit::Config.error(format!(
-        "{shown}: this machine has loaded this log as source {old}; was the host renamed? Then run \
+        "{shown}: this machine has loaded this log as source {old}; if the host was renamed, run \
          mls-sql rename-source {old} {new}. To load the log twice, use mls-sql load --allow-duplicates"
     )))
 }
@@ -158,9 +163,9 @@ pub(crate) fn overtaken(database: &Database, source: &Source) -> anyhow::Error {
     let (shown, name) = (&database.shown, &source.name);
     Exit::TempFail.error(format!(
         "{shown}: another pipeline has committed for source {name} since this run read its \
-         position. Nothing was written; the next run continues from the committed position. If no \
-         other pipeline runs, check mls-sql cursor: it may have failed, or use another database or \
-         --source"
+         position. Uncommitted rows of this run were rolled back; the next run continues from the \
+         committed position. If no other pipeline runs, check mls-sql cursor: it may have failed, \
+         or use another database or --source"
     ))
 }
 

@@ -172,7 +172,8 @@ impl Database {
         };
         let bytes = sql.len();
         Err(sqlx::Error::InvalidArgument(format!(
-            "{bytes} bytes are too long for the server's max_allowed_packet of {max_packet}"
+            "a statement of {bytes} bytes is too long for max_allowed_packet = {max_packet}; \
+             increase max_allowed_packet in the database server"
         )))
     }
 
@@ -233,8 +234,8 @@ impl Database {
                 "; grant this right to the user of the database (GRANT)"
             }
             ErrorClass::Privilege => {
-                "; grant this right to the user of the database: mls-sql schema --fleet prints the \
-                 grants that a mail server needs"
+                "; grant this right to the user of the database (GRANT). For a fleet of mail \
+                 servers, mls-sql schema --fleet prints the grants"
             }
             _ => "",
         };

@@ -62,7 +62,7 @@ pub(crate) fn run(
     let (mut written, mut last) = (0, None);
     begin(database)?;
     loop {
-        let rows = database.rows(&query.page(last.as_ref()), "reading events from")?;
+        let rows = database.rows(&query.page(last.as_ref()), "reading rows from")?;
         let is_last = rows.len() < PAGE;
         for row in rows {
             match query.record(&row) {
@@ -85,8 +85,8 @@ pub(crate) fn run(
         }
     }
     out.flush()?;
-    let events = count(written, "event", "events");
-    summary(format_args!("read {events} from table {table} in {shown}"));
+    let rows = count(written, "row", "rows");
+    summary(format_args!("read {rows} from table {table} in {shown}"));
     Ok(())
 }
 
@@ -103,7 +103,7 @@ fn begin(database: &mut Database) -> anyhow::Result<()> {
             "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
         ],
     };
-    statements.iter().try_for_each(|sql| database.must(sql, "reading events from").map(drop))
+    statements.iter().try_for_each(|sql| database.must(sql, "reading rows from").map(drop))
 }
 
 /// The position of a row in the order of the dump.
@@ -137,19 +137,29 @@ impl Query {
         let (dialect, table) = (database.dialect, database.events());
         let column = |field: Field| {
             let name = mapping.column(field).map(|name| dialect.name(name));
-            name.with_context(|| format!("the mapping has no column for {}", field.name()))
+            name.with_context(|| {
+                format!(
+                    "the mapping has no column for {0}; add a column with the csv_column_name \
+                     {0:?}",
+                    field.name()
+                )
+            })
         };
         // Without the name of the table, PostgreSQL would order by the text of the selected column.
         let of_table = |name: &str| format!("{table}.{name}");
         let time = of_table(&column(Field::Csv(Column::Date))?);
         let id = mapping.id();
-        let id = id.context("the mapping has no column that the database fills, such as id")?;
+        let id = id.context(
+            "the mapping has no column that the database fills, such as id; add one with the \
+             csv_column_name null",
+        )?;
         let id = of_table(&dialect.name(id));
         let mut conditions = Vec::new();
         for (limit, operator) in [(&filter.since, ">="), (&filter.until, "<")] {
             if let Some(limit) = limit {
                 let limit = dialect.time_literal(limit);
-                let limit = limit.context("a time outside the years 1000 to 9999")?;
+                let limit =
+                    limit.context("--since or --until is not between the years 1000 and 9999")?;
                 conditions.push(format!("{time} {operator} {limit}"));
             }
         }
@@ -196,7 +206,7 @@ impl Query {
 
     /// Makes a record of a row. Fails if a column holds a value that no record has.
     fn record<'r>(&self, row: &'r [Option<String>]) -> anyhow::Result<Auth<'r>> {
-        let time = row.first().and_then(Option::as_deref).context("a row without a time")?;
+        let time = row.first().and_then(Option::as_deref).context("a row has no time")?;
         let at = parse_time(time).with_context(|| format!("{time:?} is not a time"))?;
         let mut record = Auth::new(Timestamp::from(at), Outcome::Failure);
         for (field, value) in self.fields.iter().zip(row.iter().skip(2)) {
@@ -233,8 +243,9 @@ fn set_member<'r>(
         Field::Pos => record.pos = text,
         Field::Outcome => {
             if let Some(value) = value {
-                record.outcome = Outcome::from_name(value)
-                    .with_context(|| format!("outcome {value:?} is not one of the four"))?;
+                record.outcome = Outcome::from_name(value).with_context(|| {
+                    format!("outcome {value:?} is not failure, success, aborted or error")
+                })?;
             }
         }
         Field::Service => record.service = text,
@@ -249,7 +260,9 @@ fn set_member<'r>(
 }
 
 fn number<T: std::str::FromStr>(value: Option<&str>, field: Field) -> anyhow::Result<Option<T>> {
-    let read = |text: &str| text.parse().ok().with_context(|| format!("{} {text:?}", field.name()));
+    let read = |text: &str| {
+        text.parse().ok().with_context(|| format!("{} {text:?} is not valid", field.name()))
+    };
     value.map(read).transpose()
 }
 

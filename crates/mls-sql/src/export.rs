@@ -347,7 +347,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_id_of_another_machine_makes_a_file_its_own() {
+    fn a_file_belongs_to_another_machine_only_if_its_name_has_another_id() {
         let (own, other) = (
             "20261125_023000_mx1-5e2f00c1_000012_maillogsentinel_export.sql",
             "20261125_023000_mx1-00c15e2f_1000000_maillogsentinel_export.sql",

@@ -57,7 +57,8 @@ pub(crate) fn print(table: &TableName, dialect: Dialect) -> anyhow::Result<()> {
     }
     let loader = POSTGRESQL.name(&format!("{}_loader", table.name()));
     let comment = format!(
-        "-- For each mail server, with the name of its source or its certificate:\n\
+        "-- Create a role for each mail server. If the server logs in with a client certificate,\n\
+         -- the role must have the name (CN) in the certificate:\n\
          -- CREATE ROLE mx1 LOGIN IN ROLE {loader};"
     );
     out.line(comment.as_bytes())?;

@@ -54,9 +54,9 @@ pub(crate) fn run(
         (Some(source), Some(first)) => Err(Exit::Config.error(format!(
             "did not import {} of this machine in {} (the first is {first}). The files can hold \
              attempts that are already in table {} in {}, because mls-sql load has loaded a log of \
-             this machine there, as source {source}. If they do, move them to another directory. \
-             If not, run mls-sql import once with --allow-duplicates. To use both, write the SQL files for \
-             another table (--table, or [database] table_name)",
+             this machine there, as source {source}. If the attempts are the same, move the files \
+             to another directory. If not, run mls-sql import once with --allow-duplicates. To use \
+             both, write the SQL files for another table (--table, or [database] table_name)",
             mls_diag::count(refused.len() as u64, "SQL file", "SQL files"),
             dir.display(),
             database.table.name(),
@@ -72,8 +72,8 @@ fn check_unchanged(path: &Path, imported: &str) -> anyhow::Result<()> {
         return Ok(());
     }
     Err(Exit::DataErr.error(format!(
-        "{} has changed since it was imported (SHA-256 {now}, was {imported}); give a new file a new \
-         name",
+        "{} has changed since it was imported (SHA-256 {now}, was {imported}); if it is a new \
+         file, give it a new name. If not, restore the old file",
         path.display()
     )))
 }

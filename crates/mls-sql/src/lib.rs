@@ -125,6 +125,12 @@ use schema::TableName;
 use source::Source;
 use sql_file::SqlFormat;
 
+const BUILT_IN_ONLY: &str = "--fleet works only with the built-in mapping; remove --mapping, or \
+    column_mapping_file in [database]";
+
+const NO_DIRECTORY: &str = "no directory of SQL files; give DIR, or --config with sql_export_dir in \
+    [database]";
+
 /// Runs the tool.
 ///
 /// # Errors
@@ -148,7 +154,7 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
             let dialect = pick(&dialect, &settings);
             if fleet {
                 if mapping_file.is_some() {
-                    return Err(Exit::Usage.error("--fleet has the built-in mapping only"));
+                    return Err(Exit::Usage.error(BUILT_IN_ONLY));
                 }
                 return fleet::print(&table, dialect);
             }
@@ -214,10 +220,7 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
         }
         Command::Import { dir, allow_duplicates, database } => {
             let dir = dir.or_else(|| settings.sql_export_dir.clone());
-            let dir = dir.ok_or_else(|| {
-                Exit::Usage
-                    .error("DIR is missing; give it, or --config with sql_export_dir in [database]")
-            })?;
+            let dir = dir.ok_or_else(|| Exit::Usage.error(NO_DIRECTORY))?;
             let (options, mapping) = open(&database)?;
             Database::with(&options, &table, |database| {
                 import::run(&dir, allow_duplicates, database, &options, &mapping)

@@ -116,7 +116,14 @@ impl Sink for Load<'_> {
         if let Some(partitions) = self.partitions.as_mut().filter(|_| rows > 0)
             && !partitions.create_for(&mut self.background, event)?
         {
-            diag::bad_record("stdin", format_args!("date {} has no partition", event.date));
+            diag::bad_record(
+                "stdin",
+                format_args!(
+                    "date {} is before 2000 or more than 10 years in the future, so the table has \
+                     no partition for it",
+                    event.date
+                ),
+            );
             return Ok(());
         }
         for _ in 0..rows {
@@ -176,8 +183,10 @@ impl Load<'_> {
             return Ok(());
         }
         Err(Exit::Config.error(format!(
-            "table {} in {} has rows of SQL files or of an older version; the log can hold the same attempts. Load into another table (--table, or [database] table_name), or \
-             use mls-sql load --allow-duplicates",
+            "table {} in {} has rows without a committed position: from SQL files, from mls-sql \
+             load without mls-tail --framed, or from an older version. The log can hold the same \
+             attempts. Load into another table (--table, or [database] table_name). If the log \
+             does not hold them, use mls-sql load --allow-duplicates",
             database.table.name(),
             database.shown
         )))

@@ -59,13 +59,15 @@ pub(crate) fn convert(database: &mut Database, mapping: &Mapping) -> anyhow::Res
         return Err(Exit::Usage.error(why));
     }
     if !made(database, mapping)? {
-        summary(format_args!("nothing to convert: the Python original did not make table {name}"));
+        summary(format_args!(
+            "nothing to convert: the Python original did not create table {name}"
+        ));
         return Ok(());
     }
     if !database.columns(&kept)?.is_empty() {
         return Err(Exit::Config.error(format!(
-            "table {name} in {} was made by the Python original, but there is a table {kept} \
-             already; rename that one",
+            "the Python original created table {name} in {}, but table {kept} exists already; \
+             rename table {kept}",
             database.shown
         )));
     }
@@ -83,7 +85,7 @@ pub(crate) fn convert(database: &mut Database, mapping: &Mapping) -> anyhow::Res
     database.must("COMMIT", "committing to")?;
     if copied < all {
         let lost = count(all - copied, "row", "rows");
-        log::warn!("{lost} of {kept} have no date and were not copied");
+        log::warn!("did not copy {lost} of table {kept}: no valid date");
     }
     summary(format_args!(
         "copied {} into the new table {name}; the table of the Python original is {kept} now",

@@ -16,7 +16,7 @@ use crate::mapping::Mapping;
 /// The number of rows that one statement removes, so that it holds its locks for at most a second.
 const BATCH: u64 = 20_000;
 
-const NO_TIME: &str = "a date outside the years 1000 to 9999";
+const NO_TIME: &str = "--before is not between the years 1000 and 9999";
 
 /// Returns the first moment to keep, from `--before`. Exit 64 if it is in the future.
 pub(crate) fn beginning(before: DayOrMinute, zone: Zone) -> anyhow::Result<DateTime<FixedOffset>> {
@@ -24,7 +24,7 @@ pub(crate) fn beginning(before: DayOrMinute, zone: Zone) -> anyhow::Result<DateT
     let before = zone.read(before.begin(now.date_naive()));
     if before > now {
         return Err(Exit::Usage.error(
-            "--before is in the future, so no event would be left; give the first day to keep, \
+            "--before is in the future, so no row would be left; give the first day to keep, \
              which is today at the latest",
         ));
     }
@@ -42,7 +42,9 @@ pub(crate) fn run(
     let name = database.table.name().to_owned();
     if database.columns(&name)?.is_empty() {
         let shown = &database.shown;
-        return Err(Exit::Config.error(format!("there is no table {name} in {shown}")));
+        return Err(Exit::Config.error(format!(
+            "there is no table {name} in {shown}; check --table, or table_name in [database]"
+        )));
     }
     fleet::extend(database)?;
     if !is_partitioned(database)? {
@@ -94,7 +96,11 @@ fn delete(
 ) -> anyhow::Result<()> {
     let dialect = database.dialect;
     let column = mapping.column(Field::Csv(Column::Date));
-    let column = column.ok_or_else(|| Exit::Config.error("the mapping has no column for date"))?;
+    let column = column.ok_or_else(|| {
+        Exit::Config.error(
+            "the mapping has no column for date; add a column with the csv_column_name \"date\"",
+        )
+    })?;
     let (name, time) = (database.events(), dialect.name(column));
     let limit = dialect.time_literal(before).context(NO_TIME)?;
     let id = mapping.id().map(|id| dialect.name(id));
@@ -107,13 +113,13 @@ fn delete(
     };
     let mut removed = 0;
     loop {
-        let rows = database.must(&sql, "removing events from")?;
+        let rows = database.must(&sql, "removing rows from")?;
         removed += rows;
         if rows < BATCH {
             break;
         }
     }
-    let rows = count(removed, "event", "events");
+    let rows = count(removed, "row", "rows");
     let (name, shown) = (database.table.name(), &database.shown);
     summary(format_args!("removed {rows} from table {name} in {shown}"));
     Ok(())

@@ -200,7 +200,7 @@ impl Guard {
         if self.answered > MAX_ANSWER {
             return Some(format!(
                 "the server sent more than {MAX_ANSWER} bytes in answer to one request; it is not a \
-                 database server, or somebody has tampered with the connection"
+                 database server, or somebody has changed the data on the network"
             ));
         }
         let allowed = match (self.protocol, self.requested) {

@@ -30,7 +30,7 @@ pub(crate) struct RowEncoder {
 
 /// The table cannot store the date of the event.
 #[derive(Debug, thiserror::Error)]
-#[error("date {0:?} is not between the years 1000 and 9999, which databases can store")]
+#[error("date {0:?} is not between the years 1000 and 9999; databases cannot store it")]
 pub(crate) struct BadDate(String);
 
 impl RowEncoder {

@@ -48,7 +48,7 @@ pub(crate) fn check_name(name: &str) -> anyhow::Result<()> {
         return Ok(());
     }
     Err(Exit::Usage.error(format!(
-        "{name:?} cannot name a source: use 1 to 255 bytes without control characters"
+        "{name:?} is not a source name; use 1 to 255 bytes without control characters"
     )))
 }
 

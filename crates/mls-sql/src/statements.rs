@@ -121,7 +121,8 @@ impl<R: BufRead> Statements<R> {
         let here = || place(self.number, line, text);
         ensure!(
             !self.closed,
-            "{} comes after the file's COMMIT: a file is one transaction",
+            "{} comes after COMMIT, but a file is one transaction; remove it, or split the \
+             file",
             here()
         );
         match words.as_slice() {
@@ -139,8 +140,7 @@ impl<R: BufRead> Statements<R> {
                 | "RELEASE" | "PREPARE",
                 ..,
             ] => bail!(
-                "{}: a file is one transaction, and must not begin, commit or roll \
-                back one",
+                "{}: a file is one transaction, so this statement is not allowed; remove it",
                 here()
             ),
             ["COPY", ..] => bail!(
@@ -277,7 +277,7 @@ impl<R: BufRead> Statements<R> {
     fn refuse_dashes_before(&self, what: &str) -> anyhow::Result<()> {
         ensure!(
             self.dialect != Dialect::Mysql || !self.text.ends_with(b"--"),
-            "line {}: two dashes right before {what}; put a blank between the dashes",
+            "line {}: two dashes directly before {what}; put a space between the dashes",
             self.line
         );
         Ok(())
@@ -307,7 +307,8 @@ impl<R: BufRead> Statements<R> {
         let mark = self.text.ends_with("\u{feff}".as_bytes());
         ensure!(
             !mark,
-            "line {}: a byte order mark (U+FEFF) that is not at the start of the file; remove it",
+            "line {}: a byte order mark (U+FEFF) is allowed only at the start of the file; \
+             remove it",
             self.line
         );
         Ok(())
@@ -345,7 +346,7 @@ impl<R: BufRead> Statements<R> {
         if let Some(byte) = byte {
             // SQLite ends the text at a NUL byte and sqlx then loops forever; PostgreSQL drops the
             // connection.
-            ensure!(byte != 0, "line {}: a NUL byte, which has no place in SQL", self.line);
+            ensure!(byte != 0, "line {}: a NUL byte is not allowed in SQL; remove it", self.line);
             self.input.consume(1);
             self.line += u64::from(byte == b'\n');
         }

@@ -66,7 +66,7 @@ fn read(database: &mut Database, source: &Source) -> anyhow::Result<(String, Sou
     let sql = format!("SELECT {rows}, {time} FROM {cursors} WHERE source = {source}");
     let found = database.rows(&sql, "reading the positions in")?;
     let Some(row) = found.into_iter().next() else {
-        let state = format!("table {name} has nothing of this source yet");
+        let state = format!("table {name} has no committed position of this source yet");
         return Ok((state, SourceStatus::default()));
     };
     let mut values = row.into_iter();

@@ -67,7 +67,7 @@ impl Database {
         match encoding.first().map(String::as_str) {
             Some("UTF8") => Ok(()),
             other => Err(Exit::Config.error(format!(
-                "{} has encoding {}, which cannot store every name; create a database \
+                "{} has encoding {}, which cannot store every user name; create a database \
                  with ENCODING 'UTF8' TEMPLATE template0",
                 self.shown,
                 other.unwrap_or("unknown")
@@ -100,9 +100,10 @@ impl Database {
         let (name, shown) = (self.table.name(), &self.shown);
         if is_of_original {
             let cure = if self.dialect == Dialect::Sqlite {
-                "run maillogsentinel --setup --migrate, or convert the table alone with mls-sql convert"
+                "run maillogsentinel --setup --migrate, convert only this table with mls-sql \
+                 convert"
             } else {
-                "name its column mapping in column_mapping_file"
+                "set column_mapping_file in [database] to its column mapping"
             };
             return Err(Exit::Config.error(format!(
                 "the Python original created table {name} in {shown}; {cure}, or choose another \
@@ -115,8 +116,8 @@ impl Database {
             return Ok(());
         }
         Err(Exit::Config.error(format!(
-            "table {name} in {shown} has no column {}; add it with mls-sql migrate, use a --mapping \
-             that fits the table, or another --table",
+            "table {name} in {shown} does not have every column of the mapping (missing: {}); run \
+             mls-sql migrate, use a --mapping that fits the table, or use another --table",
             missing.join(", ")
         )))
     }
@@ -128,8 +129,8 @@ impl Database {
         }
         let (name, shown) = (self.table.cursor(), &self.shown);
         Err(Exit::Config.error(format!(
-            "an older version has created table {name} in {shown}; run mls-sql migrate, or for a \
-             fleet the statements of mls-sql schema --fleet"
+            "an older version has created table {name} in {shown}; run mls-sql migrate. For a \
+             fleet of mail servers, run the statements of mls-sql schema --fleet"
         )))
     }
 
@@ -149,7 +150,7 @@ impl Database {
             return Ok(());
         }
         Err(Exit::Config.error(format!(
-            "{} in {}: an engine without transactions cannot hold rows exactly once; use ALTER \
+            "{} in {}: this engine has no transactions, so rows could be stored twice; run ALTER \
              TABLE … ENGINE=InnoDB",
             tables.join(", "),
             self.shown

@@ -82,8 +82,8 @@ impl Alerted {
             if keys.len() >= MAX_KEYS {
                 if self.full_since.replace(at).is_none() {
                     log::warn!(
-                        "too many alerts to remember (more than {MAX_KEYS} of kind {kind}); there \
-                         are no new ones of this kind until old ones expire"
+                        "too many alerts to remember (more than {MAX_KEYS} of kind {kind}); until \
+                         old alerts expire, a new {kind} causes no alert"
                     );
                 }
                 return false;

@@ -168,8 +168,8 @@ impl CursorFile {
             Ok(cursor) => Ok(Some(cursor)),
             Err(why) => Err(Exit::Config.error(format!(
                 "cursor file {shown} cannot be used: {why}; restore it from a backup, or move it \
-                 away: then the log is read from its beginning, and mls-csv asks for \
-                 --accept-changes or --reset"
+                 away. Without it, the next run is like the first run: mls-tail reads the log from \
+                 its beginning, and mls-csv asks for --accept-changes or --reset"
             ))),
         }
     }

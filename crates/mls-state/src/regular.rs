@@ -1,4 +1,4 @@
-//! Opens regular files in directories of the service's user. There, any name can belong to a FIFO
+//! Opens regular files in directories of the service user. There, any name can belong to a FIFO
 //! or a device.
 //!
 //! Opening or reading a FIFO waits for its other end, and a device may never end. All code that

@@ -6,7 +6,7 @@ use clap::Parser;
 
 /// Print whether the service works, and its problems
 ///
-/// The exit code is 1 if there is a problem. Run mls-status as the user of the service. As root, run
+/// The exit code is 1 if there is a problem. Run mls-status as the service user. As root, run
 /// maillogsentinel --status, which changes to this user.
 #[derive(Debug, Parser)]
 #[command(name = "mls-status", version, after_help = EXAMPLES)]

@@ -35,8 +35,8 @@ pub(crate) fn collect(path: &Path, config: &Config) -> Status {
     if why.is_some() && config.systemd.ip_update_schedule.as_deref() != Some("never") {
         let user = config.systemd.user.as_deref().unwrap_or_default();
         problems.push(format!(
-            "the country and AS databases are missing or damaged: run mls-ipdb --config {} update \
-             as user {user}",
+            "the country and AS databases are missing or damaged: as root, run runuser -u {user} \
+             -- mls-ipdb --config {} update",
             path.display()
         ));
     }
@@ -63,9 +63,11 @@ fn attempts(tools: &Tools<'_>, config: &Config) -> (Status, Vec<String>) {
     let stages = ["mls-tail --framed", "mls-parse --outcome failure"];
     let failures = if_needed(true, "the mail log cannot be read", &stages);
     let stages = ["mls-tail --framed --logins", "mls-parse --outcome success"];
-    let successes = if_needed(records_logins, "the mail log cannot be read for logins", &stages);
+    let successes =
+        if_needed(records_logins, "successful logins cannot be read from the mail log", &stages);
     let stages = ["mls-tail --framed --csv", "mls-csv --decode"];
-    let exported = if_needed(exports, "the rows to export cannot be counted", &stages);
+    let exported =
+        if_needed(exports, "the rows that are not exported yet cannot be counted", &stages);
     let mut rows = |csv: Option<&PathBuf>| {
         let csv = csv.map_or(Path::new(""), PathBuf::as_path);
         known(&format!("the rows of {} cannot be counted", csv.display()), tools.rows(csv))
@@ -158,7 +160,9 @@ fn database(tools: &Tools<'_>) -> (Database, Option<String>) {
     ]);
     let (not_loaded, why) = match not_loaded {
         Ok(found) => (found.count, None),
-        Err(why) => (None, Some(format!("the attempts to load cannot be counted: {why:#}"))),
+        Err(why) => {
+            (None, Some(format!("the attempts that are not loaded yet cannot be counted: {why:#}")))
+        }
     };
     let name = Some(format!("{}, source {}", value("database"), value("source")));
     (Database { loaded, not_loaded, last_load, name }, why)

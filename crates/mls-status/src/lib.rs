@@ -84,16 +84,16 @@ fn look(path: &Path) -> anyhow::Result<(Status, Option<Config>)> {
         (Status { problems: vec![problem], ..Status::default() }, None)
     };
     if path.try_exists().is_ok_and(|exists| !exists) {
-        return Ok(not_set_up(format!(": there is no {}", path.display())));
+        return Ok(not_set_up(format!(", because there is no {}", path.display())));
     }
     let config = Config::load(path)?;
     if uzers::get_effective_uid() == 0 {
-        // The tools would follow the links of the service's user, with the rights of root.
+        // The tools would follow the links of the service user, with the rights of root.
         match config.systemd.user.as_deref().and_then(uzers::get_user_by_name) {
             None => return Ok(not_set_up(String::new())),
             Some(user) if user.uid() != 0 => {
-                let why = "root must run maillogsentinel --status, which changes to the user of the \
-                           service and starts mls-status";
+                let why = "root must run maillogsentinel --status, which changes to the service \
+                           user and starts mls-status";
                 return Err(Exit::NoPerm.error(why));
             }
             Some(_) => {}

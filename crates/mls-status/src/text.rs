@@ -9,11 +9,11 @@ use mls_event::Timestamp;
 
 use crate::status::{Job, Status};
 
-const WITHOUT_SYSTEMD: &str = "systemd does not run here: cron starts the jobs. Only the line \"the \
-    last run that found new lines ended\" above shows whether they work";
+const WITHOUT_SYSTEMD: &str = "systemd does not run here: cron starts the jobs. Only the line \"last \
+    commit of new log lines\" above shows whether the jobs work";
 
-const NO_ALERTS: &str = "alerts: none are mailed: set [report] email, and also a threshold in \
-    [alert] or record = yes in [logins]";
+const NO_ALERTS: &str = "no alerts are mailed: to get alerts, set [report] email, and also a \
+    threshold in [alert] or [logins] record = yes";
 
 /// Returns the first lines: they say whether the service works, and why not.
 pub(crate) fn verdict(status: &Status) -> Vec<String> {
@@ -41,11 +41,11 @@ pub(crate) fn details(status: &Status, config: &Config, now: DateTime<Local>) ->
 fn attempts(status: &Status, config: &Config, now: DateTime<Local>) -> Vec<String> {
     let csv = |path: &Option<PathBuf>, number, last: &str| {
         let path = path.as_deref().unwrap_or(Path::new("")).display();
-        format!("{path}: {}{}", rows(number), with(", the last of ", last))
+        format!("{path}: {}{}", rows(number), with(", the last at ", last))
     };
     let waiting = |what, number, first: &str| {
         let first = Timestamp::parse(first).map(|first| at(first.at().into(), now));
-        let first = with(", the first of ", &first.unwrap_or_default());
+        let first = with(", the first at ", &first.unwrap_or_default());
         format!("{what} in the log that are not recorded yet: {}{first}", shown(number))
     };
     let (paths, text) = (&config.paths, &status.text);
@@ -64,7 +64,7 @@ fn attempts(status: &Status, config: &Config, now: DateTime<Local>) -> Vec<Strin
         lines.push(format!("logins that the mail server could not check: {number}{last}"));
     }
     let last = or_none(&status.last_commit);
-    lines.push(format!("the last run that found new lines ended: {last}"));
+    lines.push(format!("last commit of new log lines: {last}"));
     if text.exports {
         lines.push(format!("rows that are not exported yet: {}", shown(status.not_exported)));
     }

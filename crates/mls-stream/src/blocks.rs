@@ -242,7 +242,10 @@ impl Blocks {
     fn or_cut_off(&self, step: ReadStep) -> anyhow::Result<ReadStep> {
         if self.last && matches!(step, ReadStep::More) {
             let name = self.input.name();
-            return Err(Exit::TempFail.error(format!("{name} stopped before its end record")));
+            return Err(Exit::TempFail.error(format!(
+                "{name} stopped before its end record: the tool that wrote it has failed or was \
+                 killed"
+            )));
         }
         Ok(step)
     }
@@ -291,7 +294,7 @@ impl Blocks {
                 };
                 diag::bad_record(
                     format_args!("{source}, byte {offset}"),
-                    "a line longer than 1 MiB, skipped",
+                    "a line longer than 1 MiB was skipped",
                 );
                 self.skipping = true;
                 ReadStep::TooLong(self.take(limit), offset)
@@ -309,11 +312,11 @@ impl Blocks {
             return if available.len() < MAX_LINE {
                 Ok(ReadStep::More)
             } else {
-                Err(self.broken_frame("a control record longer than 1 MiB"))
+                Err(self.broken_frame("a control record is longer than 1 MiB"))
             };
         };
         match Record::parse(&available[..length])
-            .with_context(|| format!("{}: a broken control record", self.input.name()))
+            .with_context(|| format!("{}: a control record is broken", self.input.name()))
             .or_exit(Exit::DataErr)?
         {
             Record::Segment(segment) if segment.offset.checked_add(segment.length).is_none() => {

@@ -15,10 +15,7 @@ const KINDS: [(&[u8], &str); 9] = [
         b"SQLite format 3\0",
         "is an SQLite database: give its records to this tool with mls-sql dump --url sqlite:FILE",
     ),
-    (
-        b"LPKSHHRH",
-        "is a journal of systemd: give its lines to mls-parse with journalctl --file FILE -o json",
-    ),
+    (b"LPKSHHRH", "is a journal of systemd: run journalctl --file FILE -o json --all | mls-parse"),
     (b"\x89PNG", "is a picture, not text"),
     (b"\xff\xd8\xff", "is a picture, not text"),
     (b"%PDF-", "is a PDF file, not text"),

@@ -138,7 +138,7 @@ impl Reader {
             self.line += 1;
             self.unreadable.line(&self.buffer[start..end]);
             if end - start >= MAX_LINE {
-                self.bad(format_args!("longer than {MAX_LINE} bytes, skipped"));
+                self.bad("a line longer than 1 MiB was skipped");
             } else if !self.buffer[start..end].trim_ascii().is_empty() {
                 break (start, end);
             }

@@ -47,7 +47,7 @@ pub trait Sink {
 
 /// The message about a framed stream that has no `end`.
 pub const CUT_OFF: &str =
-    "the input stopped before its end record: the process that wrote it has died";
+    "the input stopped before its end record: the tool that wrote it has failed or was killed";
 
 /// The kind of stream, which the first record decides.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -109,7 +109,7 @@ pub fn drain<S: Sink>(mut reader: Reader, sink: &mut S) -> anyhow::Result<()> {
                 if stream != StreamKind::Framed =>
             {
                 return Err(Exit::DataErr.error(format!(
-                    "line {}: a framed stream without its begin record",
+                    "line {}: this is a framed stream without its begin record",
                     reader.line()
                 )));
             }
@@ -128,9 +128,10 @@ pub fn drain<S: Sink>(mut reader: Reader, sink: &mut S) -> anyhow::Result<()> {
                 sink.begin(head.base)?;
             }
             Record::Begin(_) => {
-                return Err(
-                    Exit::DataErr.error(format!("line {}: a second begin record", reader.line()))
-                );
+                return Err(Exit::DataErr.error(format!(
+                    "line {}: the input has a second begin record; give only one framed stream",
+                    reader.line()
+                )));
             }
             Record::Auth(auth) => {
                 // The pending checkpoint does not cover this row: only a later one does.
@@ -167,6 +168,9 @@ pub fn drain<S: Sink>(mut reader: Reader, sink: &mut S) -> anyhow::Result<()> {
         StreamKind::Framed => Err(Exit::TempFail
             .error(format!("{CUT_OFF}; the next run reads again what was not committed"))),
         StreamKind::Unknown if sink.takes_plain() => Ok(()),
-        StreamKind::Unknown => Err(Exit::TempFail.error("the input is empty: nothing was written")),
+        StreamKind::Unknown => Err(Exit::TempFail.error(
+            "the input is empty: nothing was written; read the messages of the earlier tools in \
+             the pipeline",
+        )),
     }
 }

@@ -41,7 +41,10 @@ impl Cursor {
             None | Some(Value::Null) => Ok(Self::default()),
             Some(Value::Number(offset)) => Ok(Self { legacy: offset.as_u64(), ..Self::default() }),
             Some(value) => Self::deserialize(value)
-                .context("the cursor was not written by mls-tail, or by a later version of it")
+                .context(
+                    "mls-tail cannot use the cursor; another tool or a later version wrote it, or \
+                     it is damaged",
+                )
                 .or_exit(Exit::Config),
         }
     }

@@ -41,14 +41,15 @@ pub(crate) fn adopt(
     }
     let Some((first, at)) = start else {
         return Err(Exit::Config.error(format!(
-            "the cursor file of the Python original says that {} read, but no line begins there in \
-             the log or in the last rotated file. To read everything from the beginning, remove \
-             the cursor file and move the CSV away (otherwise its rows are in it twice)",
+            "the cursor file of the Python original says that {} read, but no line begins at this \
+             position in the log or in the last rotated file; to read everything from the \
+             beginning, remove the cursor file and move the CSV away (otherwise the CSV has the \
+             rows twice)",
             count(offset, "byte was", "bytes were")
         )));
     };
     log::warn!(
-        "{}: continuing at byte {offset}, where the Python original stopped; older lines count as read",
+        "{}: continuing at byte {offset}, where the Python original stopped; older lines are not read",
         files[first].path.display()
     );
     let mut held = vec![None; files.len()];
@@ -97,6 +98,9 @@ pub(crate) fn next_second(second: u64) -> anyhow::Result<u64> {
             entry of the journal; remove the cursor file to read the journal from its beginning"
         )));
     }
-    log::warn!("journal: continuing after second {second}, where the Python original stopped");
+    log::warn!(
+        "journal: continuing after the time @{second} (seconds since 1970), where the Python \
+         original stopped"
+    );
     Ok(second + 1)
 }

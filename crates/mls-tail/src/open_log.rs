@@ -73,7 +73,8 @@ impl<'a> OpenLog<'a> {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        Err(Exit::TempFail.error("its files change all the time; try again later"))
+        Err(Exit::TempFail
+            .error("the log and its rotated files change all the time; try again later"))
     }
 
     /// Whether the log has no file and never had one.
@@ -270,7 +271,7 @@ impl<'a> OpenLog<'a> {
             if is_lost {
                 let reason = format!(
                     "the file that was read up to byte {} no longer exists (removed, truncated, \
-                    or edited); lines that were written to it after that are lost; {searched}",
+                    or edited); any lines after this byte are lost; {searched}",
                     known.offset
                 );
                 gaps.push(gap(Some(known.name.clone()), Some(known.offset), reason));
@@ -315,7 +316,7 @@ impl<'a> OpenLog<'a> {
         let is_there = if directory.exists() { "" } else { ", which does not exist" };
         format!(
             "{compared}; mls-tail searched rotated files in {}{is_there}; if rotation moves or \
-            names files in another way, see --olddir and --rotated-as",
+            names files in another way, see --olddir ([paths] mail_log_olddir) and --rotated-as",
             directory.display()
         )
     }

@@ -73,9 +73,9 @@ impl Output {
                 let logs = cursor.logs.len();
                 let files: usize = cursor.logs.values().map(|log| log.generations.len()).sum();
                 return Err(Exit::Config.error(format!(
-                    "{} with {} are too many for one cursor file (at most {MAX_LINE} bytes); \
-                     remove the oldest rotated files, use --no-rotated, or read some of the logs \
-                     in another pipeline with its own cursor file",
+                    "one cursor file (at most {MAX_LINE} bytes) cannot hold {} with {}; remove \
+                     the oldest rotated files, use --no-rotated, or read some of the logs in \
+                     another pipeline with its own cursor file",
                     count(logs as u64, "log", "logs"),
                     count(files as u64, "file", "files")
                 )));
@@ -138,7 +138,7 @@ impl Output {
             }?;
             if sent == 0 {
                 return Err(Exit::TempFail.error(format!(
-                    "{} became shorter while it was read; the next run reads its new content",
+                    "{} was truncated while it was read; the next run reads its new content",
                     segment.source
                 )));
             }
@@ -163,7 +163,7 @@ impl Output {
                 Err(rustix::io::Errno::INTR) => continue,
                 Err(rustix::io::Errno::PIPE) => Err(OutputClosed.into()),
                 Err(errno) => Err(io::Error::from(errno))
-                    .context("splicing to standard output")
+                    .context("writing standard output")
                     .or_exit(Exit::IoErr),
             };
         }

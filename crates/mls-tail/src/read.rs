@@ -298,7 +298,7 @@ impl OpenFile<'_, '_> {
                     delivery.gap(&self.gap(
                         offset,
                         format!(
-                            "{name}: a line of {} at byte {offset} was skipped",
+                            "{name}: a line of {} at byte {offset} is too long and was skipped",
                             count(length, "byte", "bytes")
                         ),
                     ))?;
@@ -330,7 +330,7 @@ impl OpenFile<'_, '_> {
             delivery.gap(&self.gap(
                 offset,
                 format!(
-                    "{name} is damaged at byte {offset} ({damage}); the lines before it were read"
+                    "{name} is damaged at byte {offset} ({damage}); the lines before this byte were read"
                 ),
             ))?;
             self.log.state_mut().last_lines.lose();

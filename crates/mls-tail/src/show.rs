@@ -22,13 +22,16 @@ fn bytes(number: u64) -> String {
 }
 
 fn describe(committed: &CursorFile) -> anyhow::Result<String> {
-    let mut lines = vec![format!("commit {} of {}", committed.sequence, committed.written)];
+    let mut lines = vec![format!("commit {}, written {}", committed.sequence, committed.written)];
     lines.extend(
         committed.data.iter().map(|data| format!("committed data: {}", bytes(data.length))),
     );
     let unchecked = &committed.unchecked;
     lines.extend(unchecked.hours.last_key_value().map(|(hour, _)| {
-        format!("logins that could not be checked: {}, the last after {hour}", unchecked.total)
+        format!(
+            "logins that the mail server could not check: {}, the last after {hour}",
+            unchecked.total
+        )
     }));
     let cursor = Cursor::committed(Some(committed))?;
     lines.extend(

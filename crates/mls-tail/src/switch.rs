@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn the_source_that_was_read_last_decides() {
+    fn a_switch_begins_at_the_time_of_the_source_that_was_read_last() {
         let journal = |t: i64| Some(format!("s=1;i=1;b=2;m=3;t={:x};x=4", t * 1_000_000));
         let mut cursor = Cursor { journal: journal(1000), ..Cursor::default() };
         assert_eq!(first_second(&cursor, false), Some(999));

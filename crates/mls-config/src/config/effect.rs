@@ -29,7 +29,8 @@ rules! {
     ["alert.ip"] if |config| has_recipients(config) || blocks(config),
         else "[report] email and [block] enforce are empty";
     ["systemd.alert_schedule"] if Config::mails_alerts,
-        else "[report] email is empty, or there is nothing to alert about";
+        else "[report] email is empty, or no key of [alert] has a threshold and [logins] record is \
+              no";
     ["systemd.alert_schedule"]
         if |config| !is(config.systemd.extraction_schedule.as_deref(), "follow"),
         else "[systemd] extraction_schedule is follow, so alerts are mailed at once";

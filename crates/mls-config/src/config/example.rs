@@ -5,10 +5,11 @@ use super::keys::SECTIONS;
 const HEAD: &str = "\
 # The configuration of MailLogSentinel. A tool reads it if it is called with --config.
 #
-# The file shows each key with its default, as a comment. A key without a value has no default. Set only
-# values that differ. Commas separate the items of a list. Switches are yes or no. A comment must be on
-# its own line; a # inside a value belongs to the value. Do not write passwords into this file, because
-# all users can read it. Write a password into a file with mode 0600, and set its path here.
+# The file shows each key with its default, as a comment. If a key has no value here, its
+# description names the default, or the key has none. Set only values that differ. Commas separate
+# the items of a list. Switches are yes or no. A comment must be on its own line; a # inside a value
+# belongs to the value. Do not write passwords into this file, because all users can read it. Write
+# a password into a file with mode 0600, and set its path here.
 ";
 
 /// The text of the example: every key with its description and, as a comment, its default.

@@ -50,9 +50,9 @@ sections! {
         /// The CSV of successful logins. A relative path is below working_dir.
         logins_filename: Option<PathBuf> = "logins.csv", below working_dir;
 
-        /// The file of the metrics for Prometheus, which all users can read. If setup creates its
-        /// directory, all users can read it too, unless it contains other files of the service. A
-        /// relative path is below state_dir.
+        /// The file of the metrics for Prometheus, which all users can read. If setup creates the
+        /// directory of this file, all users can read the directory too, unless it contains other
+        /// files of the service. A relative path is below state_dir.
         metrics_file: Option<PathBuf> = "/var/cache/maillogsentinel/maillogsentinel.prom",
             below state_dir;
     }
@@ -62,16 +62,16 @@ sections! {
         /// The mail servers whose logins are recorded: postfix, dovecot.
         daemons: Vec<String> = "postfix, dovecot", check are_daemons;
 
-        /// On a central log host: the zones of servers whose time stamps have no offset, as
+        /// On a central log host: the time zones of servers whose time stamps have no offset, as
         /// NAME=ZONE, separated by commas, such as mx1=Europe/Paris, mx2=UTC. All other servers
-        /// have the zone of this machine.
+        /// have the time zone of this machine.
         server_zones: Vec<ServerZone> = "";
     }
 
     /// The digest and the mail server that delivers it.
     ["report"] report: Report {
-        /// The recipients of the digest: addresses such as admin@example.org,
-        /// postmaster@example.org.
+        /// The recipients of the digest and of alerts: addresses such as admin@example.org,
+        /// postmaster@example.org. If it is empty, no mail is sent.
         email: Vec<String> = "", also "report.recipient";
 
         /// The beginning of every subject.
@@ -115,7 +115,8 @@ sections! {
 
     /// The AS databases: the autonomous system of an IP address.
     ["ASN_ASO"] asn_aso: AsnAso {
-        /// AS databases, in the same formats. A relative path is below state_dir.
+        /// AS databases, in the same formats as country_db_path. A relative path is below
+        /// state_dir.
         asn_db_path: Vec<PathBuf> = "asn.csv", below state_dir,
             also "geolocation.asn_db_path" "geo.asn_db_path";
 
@@ -166,21 +167,22 @@ sections! {
         /// configuration.
         mode: Option<DbMode> = "";
 
-        /// The name under which this machine loads. Each machine needs its own. The default is the name
-        /// of the machine.
+        /// The name under which this machine loads attempts. Each machine needs its own name. The
+        /// default is the name of the machine.
         source: Option<String> = "";
 
         /// The file of an SQLite database. A relative path is below state_dir.
         db_path: Option<PathBuf> = "maillogsentinel.db", below state_dir,
             also "sqlite_database.db_path";
 
-        /// The host of a database server, or the absolute path of its socket.
+        /// The host of a database server, or the absolute path of its socket. The default is this
+        /// machine.
         db_host: Option<String> = "";
 
-        /// The port of the database server.
+        /// The port of the database server. The default is 5432 for postgresql and 3306 for mysql.
         db_port: Option<NonZeroU16> = "";
 
-        /// The name of the database on the server.
+        /// The name of the database on the server. The default is maillogsentinel.
         db_name: Option<String> = "";
 
         /// The user name for the database server.
@@ -208,20 +210,19 @@ sections! {
         /// working_dir.
         sql_export_dir: Option<PathBuf> = "sql", below working_dir;
 
-        /// The name of the table.
+        /// The name of the table. The default is maillogsentinel_events.
         table_name: Option<String> = "", also "sql_export_settings.table_name";
 
         /// A JSON file that maps the columns of the CSV to the columns of the table.
         column_mapping_file: Option<PathBuf> = "", also "sql_export_settings.column_mapping_file";
     }
 
-    /// Failed logins that are not recorded.
+    /// Logins that are not recorded. The keys are for failed and for successful logins.
     ["filter"] filter: Filter {
-        /// Networks and addresses whose failures are not recorded, such as 192.0.2.0/24,
-        /// 2001:db8::1.
+        /// Networks and addresses whose logins are not recorded, such as 192.0.2.0/24, 2001:db8::1.
         ignore_networks: Vec<IpNet> = "";
 
-        /// User names whose failures are not recorded.
+        /// User names whose logins are not recorded.
         ignore_users: Vec<String> = "";
     }
 
@@ -238,13 +239,15 @@ sections! {
         /// users.
         guessed_names: u32 = "3";
 
-        /// Rule guessed: the time before the login in which these failures count.
+        /// Rule guessed: the time before the login in which these failures count. Failures in the
+        /// hour after the login count too.
         guessed_window: TimeSpan = "1d";
 
         /// Rule guessed: if this many other users have logged in from an address, it is shared,
         /// such as the address of an office. A login from it is not suspicious. If this many other
-        /// users log in from an autonomous system, its addresses may be shared with infected machines.
-        /// Then a login is suspicious only if it comes close to the failures.
+        /// users log in from an autonomous system, its addresses may be shared with infected
+        /// machines. Then a login is suspicious only if it comes shortly before or after the
+        /// failures.
         shared_users: u32 = "3";
 
         /// Rule spread: the number of countries that are new for a user within spread_window.
@@ -301,8 +304,8 @@ sections! {
         /// doubles with each further block.
         time: TimeSpan = "1h";
 
-        /// The longest time to block an address. After its block ends, mls-block remembers the
-        /// address for the same time.
+        /// The longest time to block an address. After a block ends, mls-block remembers the
+        /// address for this time too, so that its next block is longer.
         max_time: TimeSpan = "7d";
 
         /// If this many addresses of a /24 (IPv4) or a /64 (IPv6) are blocked, mls-block blocks the

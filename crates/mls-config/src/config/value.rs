@@ -192,10 +192,11 @@ macro_rules! texts {
 }
 
 texts! {
-    Threshold: "a threshold such as 20/10m",
+    Threshold: "a threshold such as 20/10m (at most 10000 times, 30 days)",
     TimeSpan: "a length of time such as 90s, 10m, 1h or 7d, at most 30d",
     JournalMatch: "matches of journalctl (FIELD=VALUE) such as CONTAINER_NAME=postfix-mailcow, separated by commas",
-    ServerZone: "servers with zones of this machine (NAME=ZONE), such as mx1=Europe/Paris, separated by commas",
+    ServerZone: "servers with their time zones (NAME=ZONE; zones are in /usr/share/zoneinfo), such \
+                 as mx1=Europe/Paris, separated by commas",
 }
 
 /// A password. `--show-config` and debug output omit it.

@@ -419,7 +419,7 @@ fn the_kind_and_family_of_a_local_file_follow_from_its_content() {
         ("less", 65, "less than half"),
         ("page", 65, "page is not installed: byte 0: \"<html>\" is not a row"),
         ("cut.gz", 65, "cut.gz is not installed"),
-        ("nothing", 65, "it holds neither countries nor AS numbers"),
+        ("nothing", 65, "most of its rows have no country, and most have no AS number"),
         ("missing", 66, "missing"),
     ] {
         let output = take(dir.path(), &[file]);

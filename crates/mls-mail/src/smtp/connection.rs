@@ -167,7 +167,9 @@ impl Connection {
             let line = self.line()?;
             size += line.len();
             if size > MAX_REPLY {
-                return Err(Failure::temporary(format!("a reply of more than {MAX_REPLY} bytes")));
+                return Err(Failure::temporary(format!(
+                    "it sent a reply of more than {MAX_REPLY} bytes"
+                )));
             }
             if reply.add(&line)? {
                 return Ok(reply);
@@ -187,7 +189,7 @@ impl Connection {
             searched = self.buffer.len();
             if searched >= MAX_LINE {
                 return Err(Failure::temporary(format!(
-                    "a reply line of more than {MAX_LINE} bytes"
+                    "it sent a reply line of more than {MAX_LINE} bytes"
                 )));
             }
             let mut chunk = [0; 4096];

@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused() {
+    fn a_line_that_is_not_part_of_a_reply_is_refused() {
         for line in [&b""[..], b"hello", b"25", b"2500 x", b"650 x", b"HTTP/1.1 400 Bad Request"] {
             assert!(Reply::default().add(line).is_err(), "{line:?}");
         }

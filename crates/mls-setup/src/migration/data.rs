@@ -58,7 +58,8 @@ impl DataMigration<'_> {
             Ok(meta) if is_second_name(&meta) => true,
             Ok(_) => {
                 return Err(Exit::Config.error(format!(
-                    "{} is a CSV of the Python original, but {} exists: move one of them away, then run this again",
+                    "{} is a CSV of the Python original, but {} exists: move one of them away, then \
+                     run the migration again",
                     csv.display(),
                     original.display()
                 )));
@@ -95,7 +96,7 @@ impl DataMigration<'_> {
         let today = Zone::Local.now().date_naive();
         let until = Zone::Local.read(today.and_time(NaiveTime::MIN));
         CursorFile::next(0, mail_cursor::ended_at(until), None).store(&ledger)?;
-        say("digest: the first digest begins with today\n")
+        say("digest: the first digest has the attempts from today on\n")
     }
 
     /// Converts the rows. Returns the length of the new file up to the last row that was exported.
@@ -155,14 +156,14 @@ impl DataMigration<'_> {
         if !differing.is_empty() {
             return Err(Exit::DataErr.error(format!(
                 "these days do not have as many rows after the conversion as before: {}; nothing was replaced; \
-                 correct or remove the rows of {} that the warnings above name, then run this again",
+                 correct or remove the rows of {} that the warnings above name, then run the migration again",
                 differing.join(", "),
                 source.display()
             )));
         }
         let csv = self.config.paths.csv_filename.clone().unwrap_or_default();
         say(&format!(
-            "CSV: converted {} of {} on {}; each day has as many rows as before; the old file is {}.original\n",
+            "CSV: converted {} of {} from {}; each day has as many rows as before; the old file is {}.original\n",
             thousands(rows(&after)),
             count(rows(&before), "row", "rows"),
             count(after.len() as u64, "day", "days"),
@@ -200,7 +201,10 @@ impl DataMigration<'_> {
         let text = read_to_string(&path).unwrap_or_default();
         let log = self.config.paths.mail_log.clone().unwrap_or_default();
         let Ok(offset) = text.trim().parse::<u64>() else { return Ok(()) };
-        say(&format!("position: reading of {} continues at byte {offset}\n", log.display()))
+        say(&format!(
+            "position: reading of {} continues where the Python original stopped ({offset})\n",
+            log.display()
+        ))
     }
 
     /// Converts the table in an SQLite database.

@@ -51,7 +51,8 @@ pub(super) fn pipeline(
     let filled = reader.stdin.take().map_or(Ok(()), |mut stdin| fill(&mut stdin));
     let (read, written) = (reader.wait()?, writer.wait()?);
     if read.success() && written.success() {
-        return filled.context("giving rows to the conversion").or_exit(Exit::IoErr);
+        return filled.context("reading the rows to convert").or_exit(Exit::IoErr);
     }
-    Err(Exit::DataErr.error("a conversion failed: see the message above; nothing was replaced"))
+    Err(Exit::DataErr
+        .error("a conversion failed: see the message above; the old file is unchanged"))
 }

@@ -43,7 +43,7 @@ pub(super) fn convert(site: &DataMigration<'_>) -> anyhow::Result<()> {
         rename(&dir.join(name), &done.join(name))?;
     }
     say(&format!(
-        "SQL files: {} waited for the import and were converted; {} had been imported; the old ones are in {}\n",
+        "SQL files: converted {} for the next import; already imported: {}; the old files are in {}\n",
         count(converted, "file", "files"),
         files.len() as u64 - converted,
         done.display()
@@ -96,7 +96,10 @@ fn rewrite(site: &DataMigration<'_>, dir: &Path, name: &str, kind: DbType) -> an
             let line = line?;
             if line.starts_with("INSERT INTO ") {
                 let row = columns.row(&line).ok_or_else(|| {
-                    io::Error::new(io::ErrorKind::InvalidData, format!("not a row: {line}"))
+                    io::Error::new(
+                        io::ErrorKind::InvalidData,
+                        format!("this line is not a row of the Python original: {line}"),
+                    )
                 })?;
                 stdin.write_all(row.as_bytes())?;
             }

@@ -32,7 +32,7 @@ fn backslash_escapes_a_quote_only_in_dialects_that_say_so() {
 }
 
 #[test]
-fn two_signs_of_mysql_do_not_become_a_comment() {
+fn removing_a_comment_does_not_turn_minus_signs_into_a_comment() {
     for comment in ["#x\n", "/*x*/", "-- x\n"] {
         let sql = format!("INSERT INTO t VALUES (1 --{comment}2);");
         assert!(split(&sql, Dialect::Mysql).is_err(), "{sql}");
@@ -73,7 +73,7 @@ fn body_of_a_trigger_or_function_is_one_statement() {
 }
 
 #[test]
-fn what_a_transaction_could_not_take_back_is_refused_by_name() {
+fn statements_that_a_transaction_cannot_undo_are_refused_with_their_lines() {
     for (sql, dialect, why) in [
         (
             "INSERT INTO t VALUES (1);\nDROP TABLE t;",
