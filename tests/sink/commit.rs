@@ -46,6 +46,21 @@ fn a_late_sink_of_a_killed_pipeline_cannot_commit() {
 }
 
 #[test]
+fn a_sink_with_another_cursor_file_than_mls_tail_is_refused() {
+    let mut site = Site::new();
+    site.log(3);
+    site.extract();
+    let source = "mls-tail --framed --cursor-file S mail.log | mls-parse";
+    for sink in ["mls-csv --append G --cursor-file T", "mls-sql load --url sqlite:e.db"] {
+        let said = site.fail(78, &format!("{source} | {sink}"));
+        assert!(
+            said.contains("mls-tail has read another cursor: it starts from commit 1"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
 fn input_without_an_end_record_is_not_committed() {
     let mut site = Site::new();
     site.log(3);

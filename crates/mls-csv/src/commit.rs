@@ -111,15 +111,7 @@ impl Sink for Appender {
     fn begin(&mut self, base: u64) -> anyhow::Result<()> {
         let committed = CursorFile::load(&self.target.cursor_path)?;
         let sequence = committed.as_ref().map_or(0, |cursor| cursor.sequence);
-        if base != sequence {
-            return Err(Exit::TempFail.error(format!(
-                "another pipeline has committed during this run, or mls-tail and mls-csv have \
-                 different cursor files: the log was read from commit {base}, but {} is at commit \
-                 {sequence}. Nothing was written; if both have the same cursor file, the next run \
-                 continues from the new position",
-                self.target.cursor_path.display()
-            )));
-        }
+        sink::check_base(base, sequence, self.target.cursor_path.display())?;
         let (file, committed) =
             self.target.reconcile(committed).on_file("preparing", self.path())?;
         let length = committed.data.as_ref().map_or(0, |data| data.length);

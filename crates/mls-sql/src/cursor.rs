@@ -1,7 +1,7 @@
 //! The committed position of each source, in `TABLE_cursor`.
 
 use anyhow::Context;
-use mls_diag::{Exit, OrExit};
+use mls_diag::Exit;
 use mls_state::cursor_file::CursorFile;
 use mls_stream::ndjson::Writer;
 use serde_json::Value;
@@ -57,16 +57,17 @@ fn read(database: &mut Database, from: &str) -> anyhow::Result<Vec<CursorRow>> {
         let [source, position, machine, loaded_by] = columns.ok().context("it has no position")?;
         let source = source.unwrap_or_default();
         let cursor = CursorFile::from_json(position.unwrap_or_default().as_bytes());
-        let cursor = cursor.with_context(|| {
-            format!(
-                "table {} in {}, position of source {source}",
+        let cursor = cursor.map_err(|why| {
+            Exit::Config.error(format!(
+                "table {} in {}: the position of source {source} cannot be used: {why:#}; restore \
+                 the table from a backup",
                 database.table.cursor(),
                 database.shown
-            )
+            ))
         })?;
         Ok(CursorRow { source, cursor, machine, loaded_by })
     };
-    rows.into_iter().map(committed).collect::<anyhow::Result<_>>().or_exit(Exit::Config)
+    rows.into_iter().map(committed).collect()
 }
 
 /// Moves the position from commit `base` to the next one, in the open transaction, which has
@@ -144,7 +145,8 @@ fn refuse_loaded(database: &mut Database, source: &Source, cursor: &Value) -> an
     }
     Err(Exit::Config.error(format!(
         "{shown}: this machine has loaded this log as source {old}; if the host was renamed, run \
-         mls-sql rename-source {old} {new}. To load the log twice, use mls-sql load --allow-duplicates"
+         mls-sql rename-source {old} {new} (in a fleet, as the owner of the tables). To load the log \
+         twice, use mls-sql load --allow-duplicates"
     )))
 }
 
@@ -157,15 +159,12 @@ pub(crate) fn source_of_this_machine(database: &mut Database) -> anyhow::Result<
     Ok(database.texts(&sql, "reading the positions in")?.into_iter().next())
 }
 
-/// Returns the error for a run that did not start from the committed position. Either another
-/// pipeline has committed for this source, or the log was read from the position of another source.
-pub(crate) fn overtaken(database: &Database, source: &Source) -> anyhow::Error {
+/// Returns the error for a run whose commit does not follow the committed position.
+fn overtaken(database: &Database, source: &Source) -> anyhow::Error {
     let (shown, name) = (&database.shown, &source.name);
     Exit::TempFail.error(format!(
-        "{shown}: another pipeline has committed for source {name} since this run read its \
-         position. Uncommitted rows of this run were rolled back; the next run continues from the \
-         committed position. If no other pipeline runs, check mls-sql cursor: it may have failed, \
-         or use another database or --source"
+        "{shown}: another pipeline has committed for source {name} during this run. Uncommitted \
+         rows of this run were rolled back; the next run continues from the committed position"
     ))
 }
 

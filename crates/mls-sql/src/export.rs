@@ -193,15 +193,7 @@ impl Sink for Export<'_> {
     fn begin(&mut self, base: u64) -> anyhow::Result<()> {
         let Some(path) = &self.cursor_file else { return Ok(()) };
         self.committed = CursorFile::load(path)?.unwrap_or_else(CursorFile::start);
-        if base != self.committed.sequence {
-            return Err(Exit::TempFail.error(format!(
-                "another export has committed during this run: the CSV was read from commit {base}, \
-                 but {} is at commit {}. Nothing was written; the next run continues from the new \
-                 position",
-                path.display(),
-                self.committed.sequence
-            )));
-        }
+        sink::check_base(base, self.committed.sequence, path.display())?;
         self.finish_interrupted()
     }
 

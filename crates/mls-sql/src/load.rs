@@ -100,9 +100,9 @@ impl Sink for Load<'_> {
     fn begin(&mut self, base: u64) -> anyhow::Result<()> {
         let database = &mut *self.background.wait()?.database;
         let cursor = cursor::load(database, &self.source)?;
-        if cursor.as_ref().map_or(0, |cursor| cursor.sequence) != base {
-            return Err(cursor::overtaken(database, &self.source));
-        }
+        let sequence = cursor.as_ref().map_or(0, |cursor| cursor.sequence);
+        let (source, shown) = (&self.source.name, &database.shown);
+        sink::check_base(base, sequence, format_args!("source {source} in {shown}"))?;
         if base == 0 && !self.source.allow_duplicates {
             self.refuse_rows_of_files()?;
         }

@@ -1,6 +1,8 @@
 //! The loop of a sink: a tool that commits data and cursor together.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::cmp::Ordering;
+use std::fmt::Display;
+use std::sync::atomic::{self, AtomicBool};
 use std::time::{Duration, Instant};
 
 use mls_event::{Auth, MAX_ROWS, Outcome, Record};
@@ -25,8 +27,7 @@ pub trait Sink {
     }
 
     /// Called at the start of a framed stream. `base` is the sequence number of the cursor that the
-    /// stream starts from. If that is not the last committed number, another sink has committed
-    /// since, and the sink refuses the stream with exit 75.
+    /// stream starts from. The sink compares it with [`check_base`].
     ///
     /// # Errors
     /// If the sink cannot accept records.
@@ -62,7 +63,10 @@ enum StreamKind {
 pub fn rows(event: &Auth<'_>, outcome: Outcome) -> u32 {
     static WARNED: AtomicBool = AtomicBool::new(false);
     let rows = event.rows(outcome);
-    if rows == MAX_ROWS && event.attempts > MAX_ROWS && !WARNED.swap(true, Ordering::Relaxed) {
+    if rows == MAX_ROWS
+        && event.attempts > MAX_ROWS
+        && !WARNED.swap(true, atomic::Ordering::Relaxed)
+    {
         log::warn!(
             "the record of {} attempts at {} becomes only {MAX_ROWS} rows; there is no warning \
              about later records of this size",
@@ -71,6 +75,31 @@ pub fn rows(event: &Auth<'_>, outcome: Outcome) -> u32 {
         );
     }
     rows
+}
+
+/// Refuses a stream that starts from another commit than `sequence`, the last one in `cursor`.
+///
+/// # Errors
+/// Exit 75 if the stream starts from an earlier commit: another pipeline may have committed since.
+/// Exit 78 if it starts from a later one, which only another cursor can have.
+pub fn check_base(base: u64, sequence: u64, cursor: impl Display) -> anyhow::Result<()> {
+    let (exit, why, next) = match base.cmp(&sequence) {
+        Ordering::Equal => return Ok(()),
+        Ordering::Less => (
+            Exit::TempFail,
+            "another pipeline has committed during this run, or mls-tail has read another cursor",
+            "if mls-tail has read the same cursor, the next run continues from the new position",
+        ),
+        Ordering::Greater => (
+            Exit::Config,
+            "mls-tail has read another cursor",
+            "give mls-tail the cursor of the tool that commits",
+        ),
+    };
+    Err(exit.error(format!(
+        "{why}: it starts from commit {base}, but {cursor} is at commit {sequence}. Nothing was \
+         written; {next}"
+    )))
 }
 
 /// Gives a stream to `sink` until its end. Commits a framed stream at its last checkpoint. If
