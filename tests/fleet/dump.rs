@@ -74,6 +74,26 @@ fn dump_reads_more_rows_than_a_page_has_in_the_order_of_time() {
 }
 
 #[test]
+fn wrong_mapping_date_or_row_is_reported_with_its_exit_code() {
+    let site = Site::new();
+    site.write("records", RECORDS);
+    site.write("user", r#"{"username": {"sql_column_def": "TEXT", "csv_column_name": "user"}}"#);
+    site.write("date", r#"{"event_time": {"sql_column_def": "TEXT", "csv_column_name": "date"}}"#);
+    site.succeed("mls-sql load --url sqlite:e.db < records");
+    site.succeed("sqlite3 e.db \"UPDATE maillogsentinel_events SET outcome = 'odd' WHERE id = 1\"");
+    for (exit, command, why) in [
+        (78, "dump --mapping user", "the mapping has no column for date"),
+        (78, "dump --mapping date", "the mapping has no column that the database fills"),
+        (64, "dump --since 1000-01-01 --timezone +02:00", "is not between the years"),
+        (64, "prune --before 1000-01-01 --timezone +02:00", "is not between the years"),
+        (65, "dump --strict", "e.db, table maillogsentinel_events, row 1: outcome \"odd\""),
+    ] {
+        let messages = site.fail(exit, &format!("mls-sql {command} --url sqlite:e.db"));
+        assert!(messages.contains(why), "{command}: {messages}");
+    }
+}
+
+#[test]
 fn stream_without_the_asked_outcome_is_refused() {
     let site = Site::new();
     let (_, logins) = RECORDS.split_once('\n').unwrap();

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use anyhow::Context;
 use chrono::{DateTime, FixedOffset};
-use mls_diag::{Exit, count, diag, summary};
+use mls_diag::{Exit, OrExit, count, diag, summary};
 use mls_event::{Auth, Column, Outcome, Timestamp};
 use mls_stream::ndjson::Writer;
 
@@ -70,7 +70,13 @@ pub(crate) fn run(
                     out.record(&record)?;
                     written += 1;
                 }
-                Err(why) => diag::bad_record(&shown, format_args!("{why:#}")),
+                Err(why) => {
+                    let id = row.get(1).and_then(Option::as_deref).unwrap_or("NULL");
+                    diag::bad_record(
+                        format_args!("{shown}, table {table}, row {id}"),
+                        format_args!("{why:#}"),
+                    );
+                }
             }
             last = RowPosition::of(row);
         }
@@ -144,22 +150,23 @@ impl Query {
                     field.name()
                 )
             })
+            .or_exit(Exit::Config)
         };
         // Without the name of the table, PostgreSQL would order by the text of the selected column.
         let of_table = |name: &str| format!("{table}.{name}");
         let time = of_table(&column(Field::Csv(Column::Date))?);
-        let id = mapping.id();
-        let id = id.context(
+        let id = mapping.id().context(
             "the mapping has no column that the database fills, such as id; add one with the \
              csv_column_name null",
-        )?;
-        let id = of_table(&dialect.name(id));
+        );
+        let id = of_table(&dialect.name(id.or_exit(Exit::Config)?));
         let mut conditions = Vec::new();
         for (limit, operator) in [(&filter.since, ">="), (&filter.until, "<")] {
             if let Some(limit) = limit {
-                let limit = dialect.time_literal(limit);
-                let limit =
-                    limit.context("--since or --until is not between the years 1000 and 9999")?;
+                let limit = dialect
+                    .time_literal(limit)
+                    .context("--since or --until is not between the years 1000 and 9999")
+                    .or_exit(Exit::Usage)?;
                 conditions.push(format!("{time} {operator} {limit}"));
             }
         }
@@ -206,7 +213,7 @@ impl Query {
 
     /// Makes a record of a row. Fails if a column holds a value that no record has.
     fn record<'r>(&self, row: &'r [Option<String>]) -> anyhow::Result<Auth<'r>> {
-        let time = row.first().and_then(Option::as_deref).context("a row has no time")?;
+        let time = row.first().and_then(Option::as_deref).context("it has no time")?;
         let at = parse_time(time).with_context(|| format!("{time:?} is not a time"))?;
         let mut record = Auth::new(Timestamp::from(at), Outcome::Failure);
         for (field, value) in self.fields.iter().zip(row.iter().skip(2)) {

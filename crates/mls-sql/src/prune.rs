@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use chrono::{DateTime, FixedOffset};
 use mls_config::moment::DayOrMinute;
 use mls_config::zone::Zone;
-use mls_diag::{Exit, count, summary};
+use mls_diag::{Exit, OrExit, count, summary};
 use mls_event::Column;
 
 use crate::database::Database;
@@ -15,8 +15,6 @@ use crate::mapping::Mapping;
 
 /// The number of rows that one statement removes, so that it holds its locks for at most a second.
 const BATCH: u64 = 20_000;
-
-const NO_TIME: &str = "--before is not between the years 1000 and 9999";
 
 /// Returns the first moment to keep, from `--before`. Exit 64 if it is in the future.
 pub(crate) fn beginning(before: DayOrMinute, zone: Zone) -> anyhow::Result<DateTime<FixedOffset>> {
@@ -39,6 +37,11 @@ pub(crate) fn run(
     mapping: &Mapping,
     before: &DateTime<FixedOffset>,
 ) -> anyhow::Result<()> {
+    let before = database
+        .dialect
+        .time_literal(before)
+        .context("--before is not between the years 1000 and 9999")
+        .or_exit(Exit::Usage)?;
     let name = database.table.name().to_owned();
     if database.columns(&name)?.is_empty() {
         let shown = &database.shown;
@@ -48,9 +51,9 @@ pub(crate) fn run(
     }
     fleet::extend(database)?;
     if !is_partitioned(database)? {
-        return delete(database, mapping, before);
+        return delete(database, mapping, &before);
     }
-    let old = partitions_before(database, before)?;
+    let old = partitions_before(database, &before)?;
     let months = count(old.len() as u64, "month", "months");
     for partition in old {
         database.must(&format!("DROP TABLE {partition}"), "dropping a partition in")?;
@@ -72,12 +75,8 @@ fn is_partitioned(database: &mut Database) -> anyhow::Result<bool> {
 
 /// Returns the names, quoted for SQL, of the partitions that end at a time or before. Reads the
 /// limits of a partition from the catalog, because its name need not contain them.
-fn partitions_before(
-    database: &mut Database,
-    before: &DateTime<FixedOffset>,
-) -> anyhow::Result<Vec<String>> {
-    let (dialect, name) = (database.dialect, database.dialect.text(&database.events()));
-    let before = dialect.time_literal(before).context(NO_TIME)?;
+fn partitions_before(database: &mut Database, before: &str) -> anyhow::Result<Vec<String>> {
+    let name = database.dialect.text(&database.events());
     let sql = format!(
         "SELECT oid::regclass::text FROM (
            SELECT pg_class.oid, (regexp_match(pg_get_expr(relpartbound, pg_class.oid),
@@ -89,11 +88,7 @@ fn partitions_before(
     database.texts(&sql, "reading the partitions of")
 }
 
-fn delete(
-    database: &mut Database,
-    mapping: &Mapping,
-    before: &DateTime<FixedOffset>,
-) -> anyhow::Result<()> {
+fn delete(database: &mut Database, mapping: &Mapping, before: &str) -> anyhow::Result<()> {
     let dialect = database.dialect;
     let column = mapping.column(Field::Csv(Column::Date));
     let column = column.ok_or_else(|| {
@@ -102,14 +97,13 @@ fn delete(
         )
     })?;
     let (name, time) = (database.events(), dialect.name(column));
-    let limit = dialect.time_literal(before).context(NO_TIME)?;
     let id = mapping.id().map(|id| dialect.name(id));
     let sql = match (dialect, id) {
-        (Dialect::Mysql, _) => format!("DELETE FROM {name} WHERE {time} < {limit} LIMIT {BATCH}"),
+        (Dialect::Mysql, _) => format!("DELETE FROM {name} WHERE {time} < {before} LIMIT {BATCH}"),
         (_, Some(id)) => format!(
-            "DELETE FROM {name} WHERE {id} IN (SELECT {id} FROM {name} WHERE {time} < {limit} LIMIT {BATCH})"
+            "DELETE FROM {name} WHERE {id} IN (SELECT {id} FROM {name} WHERE {time} < {before} LIMIT {BATCH})"
         ),
-        (_, None) => format!("DELETE FROM {name} WHERE {time} < {limit}"),
+        (_, None) => format!("DELETE FROM {name} WHERE {time} < {before}"),
     };
     let mut removed = 0;
     loop {
