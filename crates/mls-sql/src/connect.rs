@@ -77,7 +77,7 @@ const CURES: [(&str, &str); 9] = [
          [database], or --url",
     ),
     (
-        "No such file or directory",
+        "opening the socket: No such file or directory",
         "; no database server has this socket: check that it runs, and check db_host and db_port \
          in [database], or --url",
     ),
@@ -223,12 +223,13 @@ mod tests {
     use crate::args::DatabaseFlags;
 
     #[test]
-    fn unknown_host_and_refused_connection_have_their_own_cures() {
+    fn unknown_host_refused_connection_and_missing_socket_have_their_own_cures() {
         // A label has at most 63 characters, so the resolver asks no server for this name.
         let no_host = format!("postgres://mls@{}.invalid/mls", "x".repeat(64));
         for (url, cure) in [
             (no_host.as_str(), "and the DNS of this machine"),
             ("mysql://mls@127.0.0.1:1/mls", "no database server listens there"),
+            ("mysql://mls@h/mls?socket=/nonexistent/s", "no database server has this socket"),
         ] {
             let flags = DatabaseFlags { url: Some(url.to_owned()), password_file: None };
             let options = ConnectOptions::new(&flags, &Settings::default()).unwrap();
@@ -238,5 +239,7 @@ mod tests {
             let text = format!("{error:#}");
             assert!(super::cure(&text).contains(cure), "{text}");
         }
+        let of_certificates = "attempting to establish a TLS connection: No such file or directory";
+        assert_eq!(super::cure(of_certificates), "");
     }
 }

@@ -219,7 +219,7 @@ fn check_server(settings: &Settings) -> anyhow::Result<()> {
     if let Some(other) = host.filter(|host| !is_host(host)) {
         return Err(Exit::Config.error(format!(
             "[database] db_host = {other:?} is not allowed; give a host name, an IP address, or the \
-             absolute path of a socket; the port is in db_port"
+             absolute path of a socket (for PostgreSQL, of its directory); the port is in db_port"
         )));
     }
     for (key, file) in [("ssl_root", &settings.ssl_root), ("ssl_cert", &settings.ssl_cert)] {

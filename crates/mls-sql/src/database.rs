@@ -299,7 +299,7 @@ fn within<T>(
     work: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, sqlx::Error> {
     let late =
-        || std::io::Error::new(std::io::ErrorKind::TimedOut, format!("no answer in {limit:?}"));
+        || std::io::Error::new(std::io::ErrorKind::TimedOut, format!("no answer within {limit:?}"));
     runtime.block_on(async {
         tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(late().into()))
     })
@@ -318,6 +318,6 @@ mod tests {
         let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) || '' FROM n";
         let error = database.texts(endless, "asking").unwrap_err();
         assert_eq!(Exit::of(&error), Exit::TempFail);
-        assert!(error.to_string().ends_with("no answer in 10ms"), "{error}");
+        assert!(error.to_string().ends_with("no answer within 10ms"), "{error}");
     }
 }

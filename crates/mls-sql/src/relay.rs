@@ -75,7 +75,9 @@ impl Relay {
                 tasks.spawn(relay(listener, server, Arc::clone(&guard)));
             }
             Endpoint::Socket(path) => {
-                let server = UnixStream::connect(path).await?;
+                let server = UnixStream::connect(path).await.map_err(|error| {
+                    io::Error::new(error.kind(), format!("opening the socket: {error}"))
+                })?;
                 tasks.spawn(relay(listener, server, Arc::clone(&guard)));
             }
         }

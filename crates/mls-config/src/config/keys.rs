@@ -175,8 +175,8 @@ sections! {
         db_path: Option<PathBuf> = "maillogsentinel.db", below state_dir,
             also "sqlite_database.db_path";
 
-        /// The host of a database server, or the absolute path of its socket. The default is this
-        /// machine.
+        /// The host of a database server, or the absolute path of its socket (for postgresql, of the
+        /// directory of the socket). The default is this machine.
         db_host: Option<String> = "";
 
         /// The port of the database server. The default is 5432 for postgresql and 3306 for mysql.
