@@ -77,6 +77,9 @@ fn status_says_what_was_loaded_and_when() {
         let time = chrono::DateTime::parse_from_rfc3339(time).unwrap();
         let age = chrono::Utc::now() - time.to_utc();
         assert!((-1..60).contains(&age.num_seconds()), "{kind:?}: {said}");
+        let _ = server.query("DROP TABLE maillogsentinel_events_cursor");
+        let said = status(&site);
+        assert!(said.contains("table maillogsentinel_events_cursor does not exist yet"), "{said}");
     }
 }
 

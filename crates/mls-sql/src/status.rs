@@ -44,11 +44,14 @@ pub(crate) fn print(
 
 fn read(database: &mut Database, source: &Source) -> anyhow::Result<(String, SourceStatus)> {
     let name = database.table.name().to_owned();
-    if database.columns(&name)?.is_empty() {
-        let state = format!("table {name} does not exist yet; mls-sql load creates it");
-        return Ok((state, SourceStatus::default()));
+    let mut columns = Vec::new();
+    for table in [name.clone(), database.table.cursor()] {
+        columns = database.columns(&table)?;
+        if columns.is_empty() {
+            let state = format!("table {table} does not exist yet; mls-sql load creates it");
+            return Ok((state, SourceStatus::default()));
+        }
     }
-    let columns = database.columns(&database.table.cursor())?;
     database.check_cursor_columns(&columns)?;
     let dialect = database.dialect;
     let time = match dialect {
