@@ -73,9 +73,15 @@ pub fn date(at: &DateTime<FixedOffset>, style: Style) -> String {
 /// The reason why a line is not a row.
 #[derive(Debug, thiserror::Error)]
 pub enum BadRow {
-    /// Too few or too many cells, or a quoted cell that does not end on this line.
-    #[error("the row has {0} instead of {COLUMNS} columns")]
-    Columns(usize),
+    /// Too few cells, or a quoted cell that does not end on this line.
+    #[error("the row has {0} instead of {1} columns")]
+    Columns(usize, &'static str),
+    /// Too many cells.
+    #[error("the row has more than {COLUMNS} columns")]
+    TooManyColumns,
+    /// A CSV reader would begin a new row in this line.
+    #[error("the row has a carriage return outside of quotes")]
+    CarriageReturn,
     /// A value that the column does not allow.
     #[error("{column} {cell:?} is {why}")]
     #[expect(missing_docs, reason = "the message says it")]
@@ -159,7 +165,7 @@ impl Decoder {
     /// line. Cells that a legacy row lacks are empty.
     ///
     /// # Errors
-    /// [`BadRow::Columns`].
+    /// Every [`BadRow`] except [`BadRow::Cell`].
     pub fn split(&mut self, line: &[u8]) -> Result<Option<[&[u8]; COLUMNS]>, BadRow> {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -174,19 +180,22 @@ impl Decoder {
         self.cells.resize(line.len().max(self.cells.len()), 0);
         // One more than needed, to notice a row with too many columns.
         let mut ends = [0; COLUMNS + 1];
-        let (first, read, written, n) = self.csv.read_record(line, &mut self.cells, &mut ends);
-        if !matches!(first, ReadRecordResult::InputEmpty | ReadRecordResult::Record)
-            || read < line.len()
-        {
-            return Err(BadRow::Columns(n));
-        }
+        let (_, read, written, n) = self.csv.read_record(line, &mut self.cells, &mut ends);
         // An empty input tells the reader that the last cell is complete.
         let (last, _, _, more) =
             self.csv.read_record(&[], &mut self.cells[written..], &mut ends[n..]);
         let columns = n + more;
-        let complete = columns == COLUMNS || (self.legacy && LENGTHS.contains(&columns));
-        if !complete || !matches!(last, ReadRecordResult::Record) {
-            return Err(BadRow::Columns(columns));
+        if columns > COLUMNS {
+            return Err(BadRow::TooManyColumns);
+        }
+        if read < line.len() || !matches!(last, ReadRecordResult::Record) {
+            return Err(BadRow::CarriageReturn);
+        }
+        if self.legacy && !LENGTHS.contains(&columns) {
+            return Err(BadRow::Columns(columns, "5, 6 or 9"));
+        }
+        if !self.legacy && columns != COLUMNS {
+            return Err(BadRow::Columns(columns, "9"));
         }
         let end = ends[columns - 1];
         ends[columns..].fill(end);

@@ -142,7 +142,10 @@ fn a_bad_row_is_refused_with_the_name_of_its_bad_column() {
     let mut decoder = Decoder::new(style().zone);
     for (line, why) in [
         ("a,b,c", "3 instead of 9 columns"),
-        ("h,2026-06-01 00:00,192.0.2.1,u,null,N/A,N/A,N/A,N/A,x", "10 instead of 9 columns"),
+        ("h,2026-06-01 00:00,192.0.2.1,u,null,N/A,N/A,N/A,N/A,x", "more than 9 columns"),
+        ("h,2026-06-01 00:00,192.0.2.1,u,null,N/A,N/A,N/A,N/A,1,2,3", "more than 9 columns"),
+        ("h,2026-06-01 00:00,192.0.2.1,u,null,N/A,N/A,N/A,N/A\ro", "a carriage return outside"),
+        ("h,2026-06-01 00:00,192.0.2.1,u,null,N/A,N/A,N/A,N/A\r\r", "a carriage return outside"),
         ("h,2026-06-01 00:00,192.0.2.1,\"u,null,N/A,N/A,N/A,N/A", "4 instead of 9 columns"),
         ("h,01/06/2026 00:00,192.0.2.1,u,null,N/A,N/A,N/A,N/A", "date"),
         ("h,2026-06-01 00:00,192.0.2.256,u,null,N/A,N/A,N/A,N/A", "192.0.2.256"),
@@ -243,7 +246,7 @@ fn a_bad_legacy_row_is_refused_with_the_name_of_its_bad_column() {
         ("mx1;2025-03-15 10:00;192.0.2.7;u;null;OK", "date"),
         ("mx1;31/02/2025 10:00;192.0.2.7;u;null;OK", "31/02/2025"),
         ("mx1;15/03/2025 10:00;999.0.2.7;u;null;OK", "999.0.2.7"),
-        ("mx1;15/03/2025 10:00;192.0.2.7;u;null;OK;FR", "7 instead of 9 columns"),
+        ("mx1;15/03/2025 10:00;192.0.2.7;u;null;OK;FR", "7 instead of 5, 6 or 9 columns"),
         ("mx1;15/03/2025 10:00;192.0.2.7;u;null;OK;FR;x;y", "asn"),
         ("mx1,2025-03-15 10:00,192.0.2.7,u,null,OK,FR,1,y", "the row has 1 "),
     ] {
