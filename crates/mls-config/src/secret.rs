@@ -59,7 +59,8 @@ fn unreadable(key: &str, path: &Path, error: io::Error) -> anyhow::Error {
     let shown = path.display();
     let cure = match error.kind() {
         io::ErrorKind::NotFound => "; write the secret to this file with mode 0600",
-        _ => "; the service user must be able to read it",
+        io::ErrorKind::PermissionDenied => "; the service user must be able to read it",
+        _ => "",
     };
     explained(error, path).context(format!("reading {key} {shown}{cure}"))
 }

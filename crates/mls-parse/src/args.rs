@@ -64,6 +64,10 @@ pub struct Args {
     /// checked a password: the port does not offer AUTH (often port 25), TLS is required
     /// (`smtpd_tls_auth_only`), or the client left. Postfix logs other failures with the level
     /// warning. If a log does not contain this level, only this sum shows the attempts.
+    ///
+    /// `candidates` are the lines with the words of an attempt. `ignored` are the attempts that
+    /// --ignore-net, --ignore-user or `[filter]` leave out. `unparsable` are the lines that --rejects
+    /// saves.
     #[arg(long)]
     pub(crate) stats: bool,
 

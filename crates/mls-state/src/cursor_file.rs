@@ -216,7 +216,10 @@ impl CursorFile {
         let Version { version } =
             serde_json::from_slice(text).context("it is not a whole JSON object with a version")?;
         if version != VERSION {
-            bail!("it has version {version}, but this tool reads version {VERSION}");
+            bail!(
+                "it has version {version}, but this tool reads version {VERSION}; install the \
+                 release that has written it"
+            );
         }
         serde_json::from_slice(text).context("it is damaged")
     }
