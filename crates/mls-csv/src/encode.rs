@@ -1,12 +1,11 @@
 //! Writes records as rows, to standard output or to the end of a file that has no cursor file.
 
-use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use anyhow::Context;
-use mls_diag::{Exit, OnFile, OrExit, count, summary};
+use mls_diag::{Exit, OnFile, count, summary};
 use mls_event::{Auth, Column, Outcome, Record};
 use mls_rows::legacy;
 use mls_rows::row::{self, Style};
@@ -112,9 +111,7 @@ pub(crate) fn append(reader: Reader, path: &Path, style: Style) -> anyhow::Resul
         return Err(Exit::CantCreat.error(format!("{name} is not a regular file")));
     }
     let _lock = Lock::take(path)?;
-    let mut options = File::options();
-    let file = regular::open_with(options.read(true).append(true).create(true).mode(0o640), path);
-    let file = file.with_context(|| format!("opening {name}")).or_exit(Exit::CantCreat)?;
+    let file = regular::append(path)?;
     let length = file.metadata().with_context(|| format!("checking {name}"))?.len();
     if length > 0 {
         refuse_all_but_ours(path, style.outcome)?;

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -56,7 +56,7 @@ impl Target {
             // The committed length may be 0: a run died before it committed the header.
             Some(data) if length > 0 && data.length <= length && self.begins_with(data)? => {
                 uncommitted::move_from_live(&self.path, data.length)?;
-                return Ok((open(&self.path)?, committed));
+                return Ok((regular::append(&self.path)?, committed));
             }
             Some(data) if length == 0 => {
                 uncommitted::move_from_rotated(&self.path, &committed)?;
@@ -159,7 +159,7 @@ impl Target {
 
     /// Records in S that the first `keep` bytes of F are committed. Writes the header of a new F.
     fn begin(&self, mut committed: CursorFile, keep: u64) -> anyhow::Result<(File, CursorFile)> {
-        let file = open(&self.path)?;
+        let file = regular::append(&self.path)?;
         atomic::sync_directory(&atomic::directory_of(&self.path))?;
         if keep == 0 {
             // A header alone does not identify a file, so a file without rows is not remembered.
@@ -223,7 +223,7 @@ impl Target {
 
     /// Makes sure that the file ends with a newline, and returns its length.
     fn accept(&self, length: u64) -> anyhow::Result<u64> {
-        let mut file = open(&self.path)?;
+        let mut file = regular::append(&self.path)?;
         let mut last = [b'\n'];
         if length > 0 {
             file.read_exact_at(&mut last, length - 1)?;
@@ -264,11 +264,4 @@ fn rows_before(path: &Path) -> anyhow::Result<Option<Fingerprint>> {
         log::warn!("{}: its rotated files could not be read: {error:#}", path.display());
         Ok(None)
     })
-}
-
-/// Opens F for appending and reading.
-fn open(path: &Path) -> anyhow::Result<File> {
-    let mut options = File::options();
-    let file = regular::open_with(options.read(true).append(true).create(true).mode(0o640), path);
-    file.on_file("opening", path).or_exit(Exit::CantCreat)
 }

@@ -3,13 +3,11 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use mls_diag::denied::explained;
-use mls_diag::{Exit, OrExit, diag};
+use mls_diag::diag;
 use mls_event::Segment;
 use mls_state::regular;
 
@@ -96,12 +94,7 @@ struct RejectsFile {
 
 impl RejectsFile {
     fn open(path: &Path) -> anyhow::Result<Self> {
-        let mut options = File::options();
-        let file = regular::open_with(options.append(true).create(true).mode(0o640), path);
-        let file = file
-            .map_err(|error| explained(error, path))
-            .with_context(|| format!("opening {}", path.display()))
-            .or_exit(Exit::CantCreat)?;
+        let file = regular::append(path)?;
         let size = file.metadata().with_context(|| format!("reading {}", path.display()))?.len();
         Ok(Self { file, path: path.to_owned(), room: MAX_SIZE.saturating_sub(size) })
     }

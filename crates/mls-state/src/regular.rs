@@ -10,6 +10,7 @@ use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
 use mls_diag::denied::explained;
+use mls_diag::{Exit, OnFile, OrExit};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
@@ -55,6 +56,15 @@ pub fn open_with(options: &OpenOptions, path: &Path) -> io::Result<File> {
     let flags = rustix::fs::fcntl_getfl(&file)?;
     rustix::fs::fcntl_setfl(&file, flags - OFlags::NONBLOCK)?;
     Ok(file)
+}
+
+/// Opens a file for reading and appending, and creates it with mode 0640 if it does not exist.
+///
+/// # Errors
+/// Exit 73.
+pub fn append(path: &Path) -> anyhow::Result<File> {
+    let file = open_with(File::options().read(true).append(true).create(true).mode(0o640), path);
+    file.map_err(|error| explained(error, path)).on_file("opening", path).or_exit(Exit::CantCreat)
 }
 
 /// Reads a whole file.
