@@ -244,7 +244,7 @@ fn open_rotated(file: &ChainFile, begin: u64) -> anyhow::Result<(Reader, u64)> {
     let content = || -> io::Result<_> {
         let mut header = if begin > 0 { file.head()? } else { Vec::new() };
         header.truncate(memchr::memchr(b'\n', &header).map_or(0, |newline| newline + 1));
-        if !is_header(&header) {
+        if Column::outcome_of_header(&header).is_none() {
             header.clear();
         }
         let skipped = begin.saturating_sub(header.len() as u64);
@@ -256,12 +256,6 @@ fn open_rotated(file: &ChainFile, begin: u64) -> anyhow::Result<(Reader, u64)> {
     let size = if file.compression.is_none() { file.stat.size.saturating_sub(begin) } else { 0 };
     let reader = Reader::new(Box::new(progress(size).wrap_read(content)), name);
     Ok((if skipped > 0 { reader.continued() } else { reader }, skipped))
-}
-
-fn is_header(line: &[u8]) -> bool {
-    [Column::HEADER, Column::LOGINS_HEADER]
-        .iter()
-        .any(|header| header.trim_end().as_bytes() == line.trim_ascii_end())
 }
 
 /// Decompresses the input if its first bytes say that it is compressed.

@@ -57,6 +57,14 @@ impl Column {
         if outcome == Outcome::Success { Self::LOGINS_HEADER } else { Self::HEADER }
     }
 
+    /// The outcome of the rows of a CSV that begins with `line`; `None` if it is not a header.
+    #[must_use]
+    pub fn outcome_of_header(line: &[u8]) -> Option<Outcome> {
+        let line = line.trim_ascii_end();
+        let is_of = |outcome: &Outcome| Self::header(*outcome).as_bytes() == line;
+        [Outcome::Failure, Outcome::Success].into_iter().find(is_of)
+    }
+
     /// The column that is called `name`.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {

@@ -128,11 +128,9 @@ impl Decoder {
     /// [`BadRow`] if the line is anything else.
     pub fn decode(&mut self, line: &[u8]) -> Result<Option<Auth<'_>>, BadRow> {
         let (zone, legacy) = (self.zone, self.legacy);
-        for outcome in [Outcome::Failure, Outcome::Success] {
-            if line.trim_ascii_end() == Column::header(outcome).as_bytes() {
-                self.outcome = outcome;
-                return Ok(None);
-            }
+        if let Some(outcome) = Column::outcome_of_header(line) {
+            self.outcome = outcome;
+            return Ok(None);
         }
         let outcome = self.outcome;
         let Some(cells) = self.split(line)? else { return Ok(None) };

@@ -58,11 +58,11 @@ pub enum Expected {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum LineKind {
+    /// A blank line, or the header with semicolons or tabs, as the Python original or a spreadsheet
+    /// writes it.
     #[default]
-    Blank,
+    Ignored,
     Header,
-    /// The header with semicolons or tabs, as the Python original or a spreadsheet writes it.
-    LegacyHeader,
     Other,
 }
 
@@ -100,7 +100,7 @@ impl BadLineCounter {
     pub fn bad(&mut self, location: impl fmt::Display, why: impl fmt::Display) {
         match self.last {
             LineKind::Header => self.has_bad_header = true,
-            LineKind::LegacyHeader | LineKind::Blank => {}
+            LineKind::Ignored => {}
             LineKind::Other => self.bad += 1,
         }
         if !self.has_reported || self.bad < self.lines {
@@ -144,15 +144,11 @@ impl Drop for BadLineCounter {
 
 impl LineKind {
     fn of(line: &[u8]) -> Self {
-        if line.is_empty() {
-            Self::Blank
-        } else if [Column::HEADER, Column::LOGINS_HEADER]
-            .iter()
-            .any(|header| header.as_bytes() == line)
-        {
+        let legacy: [&[u8]; 2] = [b"server;date;ip;", b"server\tdate\tip\t"];
+        if Column::outcome_of_header(line).is_some() {
             Self::Header
-        } else if line.starts_with(b"server;date;ip;") || line.starts_with(b"server\tdate\tip\t") {
-            Self::LegacyHeader
+        } else if line.is_empty() || legacy.iter().any(|header| line.starts_with(header)) {
+            Self::Ignored
         } else {
             Self::Other
         }
