@@ -5,7 +5,7 @@ use mls_attempts::{Attempt, BatchedAttempt};
 use mls_config::zone::Zone;
 use mls_event::{Alert, Outcome, clean_str};
 use mls_findings::Observation;
-use mls_state::alerted::{Alerted, FIRST_LOOK_BACK};
+use mls_state::alerted::Alerted;
 
 use crate::suspicious::Suspicious;
 use crate::thresholds::{ReachedThreshold, Thresholds};
@@ -76,13 +76,7 @@ impl AlertDetector {
         let reached = thresholds.add(attempt, at).into_iter().filter(|reached| {
             let seconds = reached.threshold.seconds.into();
             since.is_none_or(|since| at >= since)
-                && alerted.enter(
-                    reached.kind.name(),
-                    &reached.counted(),
-                    at,
-                    seconds,
-                    FIRST_LOOK_BACK,
-                )
+                && alerted.enter(reached.kind.name(), &reached.counted(), at, seconds)
         });
         let date = zone.show(&observation.at);
         reached.map(|reached| alert(&reached, attempt, observation, date)).collect()

@@ -65,8 +65,9 @@ impl Alerted {
     /// `seconds`.
     ///
     /// If the ledger has [`MAX_KEYS`] keys of this kind, it removes keys whose last alert is more than
-    /// `keep` seconds older than `at`. If there is still no room, it returns false and logs a warning.
-    pub fn enter(&mut self, kind: &str, key: &str, at: i64, seconds: i64, keep: i64) -> bool {
+    /// [`FIRST_LOOK_BACK`] seconds older than `at`. If there is still no room, it returns false and logs
+    /// a warning.
+    pub fn enter(&mut self, kind: &str, key: &str, at: i64, seconds: i64) -> bool {
         let keys = self.keys.entry(kind.to_owned()).or_default();
         let key = shortened(key);
         let last = keys.get(&key);
@@ -78,7 +79,7 @@ impl Alerted {
             if self.full_since.is_some_and(|since| at < since + CLEANUP_INTERVAL) {
                 return false;
             }
-            keys.retain(|_, last| *last > at - seconds.max(keep));
+            keys.retain(|_, last| *last > at - seconds.max(FIRST_LOOK_BACK));
             if keys.len() >= MAX_KEYS {
                 if self.full_since.replace(at).is_none() {
                     log::warn!(
@@ -179,7 +180,7 @@ mod tests {
     #[test]
     fn new_keys_raise_alerts_again_after_old_keys_have_expired() {
         let mut alerted = Alerted::default();
-        let mut enter = |kind, key: &str, at| alerted.enter(kind, key, at, 600, 0);
+        let mut enter = |kind, key: &str, at| alerted.enter(kind, key, at, 600);
         for n in 0..MAX_KEYS {
             assert!(enter("user", &n.to_string(), 0), "{n}");
         }
@@ -189,7 +190,7 @@ mod tests {
         assert!(enter("ip", "192.0.2.1", 599));
         assert!(!enter("user", "1", 599));
         assert!(enter("user", "1", 600));
-        assert!(enter("user", "one more", 700));
+        assert!(enter("user", "one more", 86_401));
         assert_eq!(alerted.keys["user"].len(), 2);
     }
 

@@ -10,7 +10,7 @@ pub(crate) fn cursor_file(bytes: &[u8]) {
     let again = CursorFile::from_json(cursor.to_json().as_bytes());
     assert_eq!(again.expect("a whole cursor file"), cursor);
     if let Ok(mut alerted) = Alerted::from_cursor(cursor.cursor) {
-        alerted.enter("ip", "192.0.2.1", 1_780_000_000, 600, 86400);
+        alerted.enter("ip", "192.0.2.1", 1_780_000_000, 600);
         alerted.forget_old(1_780_000_000);
         assert_eq!(Alerted::from_cursor(alerted.to_cursor()).expect("a ledger"), alerted);
     }
