@@ -49,8 +49,7 @@ impl Clock {
     }
 
     /// The same clock, but for stamps of another zone.
-    #[must_use]
-    pub fn in_zone(self, zone: Zone) -> Self {
+    pub(crate) fn in_zone(self, zone: Zone) -> Self {
         Self::new(zone, self.reference)
     }
 

@@ -21,15 +21,6 @@ impl Daemon {
     /// All of them.
     pub const ALL: [Self; 2] = [Self::Postfix, Self::Dovecot];
 
-    /// Its name in the configuration.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Postfix => "postfix",
-            Self::Dovecot => "dovecot",
-        }
-    }
-
     /// Whether a message of an unknown program is probably an attempt at this server. Words that
     /// end in a colon may come before it, such as the name of a program.
     pub(crate) fn is_likely(self, mut message: &[u8]) -> bool {
@@ -59,8 +50,7 @@ impl Daemon {
     /// name of a login process does not end in `-login`, there are two cases: `program` begins with
     /// `dovecot`, or the line is of a log file that Dovecot writes itself. In such a file,
     /// `program` is the process, and a level follows.
-    #[must_use]
-    pub fn of(program: &str, message: &[u8]) -> Option<Self> {
+    pub(crate) fn of(program: &str, message: &[u8]) -> Option<Self> {
         if is_postfix_server(program) {
             return Some(Self::Postfix);
         }
@@ -79,8 +69,7 @@ impl Daemon {
 /// administrator's choice, and the program is smtpd(8). smtp(8) and lmtp(8) are clients: a failure
 /// there is our own login at another server. A program of any other name counts if the whole text
 /// begins with `postfix`.
-#[must_use]
-pub fn is_postfix_server(program: &str) -> bool {
+pub(crate) fn is_postfix_server(program: &str) -> bool {
     match program.rsplit_once('/').map_or(program, |(_, name)| name) {
         "smtpd" => true,
         "smtp" | "lmtp" => false,

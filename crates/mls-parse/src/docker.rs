@@ -41,8 +41,7 @@ impl<'a> DockerLine<'a> {
 }
 
 /// Whether the driver has written a line.
-#[must_use]
-pub fn is_line(line: &[u8]) -> bool {
+pub(crate) fn is_line(line: &[u8]) -> bool {
     DockerLine::parse(line).is_some()
 }
 

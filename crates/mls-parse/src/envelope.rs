@@ -26,7 +26,7 @@
 //! | Docker's json-file | see [`docker`](crate::docker) |
 //!
 //! An envelope may contain another one, up to [`MAX_DEPTH`] levels. The innermost host, program and
-//! process count. For the time, the innermost [absolute](crate::stamp::is_absolute) stamp counts,
+//! process count. For the time, the innermost absolute stamp (`stamp.rs`) counts,
 //! because a container often has another time zone than its host. Without an absolute stamp, the
 //! innermost stamp counts. Inside a container's envelope, the line needs no stamp.
 //!
@@ -100,8 +100,7 @@ fn common(line: &[u8]) -> Option<Envelope<'_>> {
 
 /// Parses a message of `program` that may be a whole log line: Docker's syslog and journald drivers
 /// log whole lines. A message of Postfix or Dovecot is never one.
-#[must_use]
-pub fn open_message<'a>(
+pub(crate) fn open_message<'a>(
     program: &[u8],
     message: &'a [u8],
     in_container: bool,

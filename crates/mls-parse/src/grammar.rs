@@ -6,7 +6,6 @@
 //! words, because most of it comes from the client.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
 use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
@@ -151,8 +150,7 @@ pub static DOVECOT: [MessageForm; 4] = [
 
 /// Each line of an attempt of `daemon` with one of `outcomes` has one of these texts. The search
 /// for candidates looks for them.
-#[must_use]
-pub fn words(daemon: Daemon, outcomes: &[Outcome]) -> Vec<&'static str> {
+pub(crate) fn words(daemon: Daemon, outcomes: &[Outcome]) -> Vec<&'static str> {
     let has = |outcome| outcomes.contains(&outcome);
     let mut words = Vec::new();
     match daemon {
@@ -171,39 +169,6 @@ pub fn words(daemon: Daemon, outcomes: &[Outcome]) -> Vec<&'static str> {
         }
     }
     words
-}
-
-/// The content of a message.
-#[derive(Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields are those of the auth record")]
-pub struct ParsedAttempt<'a> {
-    pub outcome: Outcome,
-    pub attempts: u32,
-    pub process: Option<&'a str>,
-    pub mechanism: Option<Cow<'a, str>>,
-    pub ip: Option<IpAddr>,
-    pub port: Option<u16>,
-    pub client: Option<Cow<'a, str>>,
-    pub user: Option<Cow<'a, str>>,
-    pub reason: Option<Cow<'a, str>>,
-    pub queue_id: Option<&'a str>,
-}
-
-/// Reads `message` as one of `forms`.
-#[must_use]
-pub fn read<'a>(message: &'a [u8], forms: &[MessageForm]) -> Option<ParsedAttempt<'a>> {
-    pieces(message, forms).map(|pieces| ParsedAttempt {
-        outcome: pieces.outcome,
-        attempts: pieces.attempts,
-        process: pieces.process,
-        mechanism: pieces.mechanism.map(mechanism),
-        ip: pieces.ip,
-        port: pieces.port,
-        client: pieces.client.map(clean),
-        user: pieces.user.map(clean),
-        reason: pieces.reason.map(clean),
-        queue_id: pieces.queue_id,
-    })
 }
 
 /// The name of a mechanism for a record: safe to print, in upper case.

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 /// The fields of an entry that mls-parse needs.
 #[derive(Debug, Deserialize)]
-pub struct JournalEntry {
+pub(crate) struct JournalEntry {
     #[serde(rename = "MESSAGE")]
     message: Value,
     #[serde(rename = "SYSLOG_IDENTIFIER", default)]
@@ -43,69 +43,59 @@ pub struct JournalEntry {
 
 impl JournalEntry {
     /// Reads one line.
-    #[must_use]
-    pub fn parse(line: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(line: &[u8]) -> Option<Self> {
         serde_json::from_slice(line).ok()
     }
 
     /// The message's bytes.
-    #[must_use]
-    pub fn message(&self) -> Option<Cow<'_, [u8]>> {
+    pub(crate) fn message(&self) -> Option<Cow<'_, [u8]>> {
         bytes(&self.message)
     }
 
     /// The program's name for itself, else the kernel's name for it, as journalctl shows it.
-    #[must_use]
-    pub fn program(&self) -> Option<Cow<'_, [u8]>> {
+    pub(crate) fn program(&self) -> Option<Cow<'_, [u8]>> {
         bytes(&self.identifier).or_else(|| bytes(&self.command))
     }
 
     /// The host name.
-    #[must_use]
-    pub fn host(&self) -> Option<Cow<'_, [u8]>> {
+    pub(crate) fn host(&self) -> Option<Cow<'_, [u8]>> {
         bytes(&self.hostname)
     }
 
     /// Whether the entry is a line of a container's output, which Docker's journald driver has written.
-    #[must_use]
-    pub fn is_container(&self) -> bool {
+    pub(crate) fn is_container(&self) -> bool {
         !self.container.is_null()
     }
 
     /// Whether the entry is a part of a line of a container's output, and more of the line follows in
     /// another entry. Docker's journald driver cuts lines after 16 KiB. Before version 19.03 it did
     /// not mark the last part. (`daemon/logger/journald/journald.go` of github.com/moby/moby)
-    #[must_use]
-    pub fn goes_on(&self) -> bool {
+    pub(crate) fn goes_on(&self) -> bool {
         self.partial == "true"
     }
 
     /// Whether the entry is a part of a line, and not the first one.
-    #[must_use]
-    pub fn is_later_part(&self) -> bool {
+    pub(crate) fn is_later_part(&self) -> bool {
         self.ordinal.as_str().is_some_and(|ordinal| ordinal != "1")
     }
 
     /// Whether this entry continues the line of `part`, which is an earlier entry. Before 19.03,
     /// the parts of a line had no name. Then the next line of the same container and stream is the
     /// next part. Each stream has its own priority.
-    #[must_use]
-    pub fn continues(&self, part: &Self) -> bool {
+    pub(crate) fn continues(&self, part: &Self) -> bool {
         self.container == part.container
             && self.partial_id == part.partial_id
             && self.priority == part.priority
     }
 
     /// The ID of its container.
-    #[must_use]
-    pub fn container(&self) -> Option<&str> {
+    pub(crate) fn container(&self) -> Option<&str> {
         self.container.as_str()
     }
 
     /// A line of a container's output with the time at which the journal received it; `None` for
     /// any other entry.
-    #[must_use]
-    pub fn container_line(&self) -> Option<Vec<u8>> {
+    pub(crate) fn container_line(&self) -> Option<Vec<u8>> {
         if !self.is_container() {
             return None;
         }
@@ -114,15 +104,13 @@ impl JournalEntry {
     }
 
     /// The process ID that the program named, else the one that the journal saw.
-    #[must_use]
-    pub fn pid(&self) -> Option<u32> {
+    pub(crate) fn pid(&self) -> Option<u32> {
         [&self.syslog_pid, &self.pid].iter().find_map(|pid| pid.as_str()?.parse().ok())
     }
 
     /// The time when the message was logged, else when the journal received it. The fields are in
     /// microseconds since 1970; the result is in `zone`.
-    #[must_use]
-    pub fn date(&self, zone: Zone) -> Option<Timestamp<'static>> {
+    pub(crate) fn date(&self, zone: Zone) -> Option<Timestamp<'static>> {
         let at = [&self.logged, &self.received]
             .iter()
             .find_map(|time| DateTime::from_timestamp_micros(time.as_str()?.parse().ok()?))?;
@@ -132,8 +120,7 @@ impl JournalEntry {
 
     /// Returns the position of the entry: the sequence ID of its file, and its number in this file.
     /// Its cursor holds both as `s=ID;i=NUMBER;…`, with a hexadecimal number.
-    #[must_use]
-    pub fn pos(&self) -> Option<String> {
+    pub(crate) fn pos(&self) -> Option<String> {
         let mut fields = self.cursor.as_str()?.split(';');
         let (id, number) = (fields.next()?.strip_prefix("s=")?, fields.next()?.strip_prefix("i=")?);
         Some(format!("{id}:{}", u64::from_str_radix(number, 16).ok()?))

@@ -41,15 +41,15 @@ pub mod clock;
 pub mod docker;
 pub mod envelope;
 pub mod grammar;
-pub mod journal;
-pub mod month;
 pub mod stamp;
 
 mod args;
 mod daemon;
 mod dovecot;
 mod input;
+mod journal;
 mod mechanism;
+mod month;
 mod partial;
 mod pieces;
 mod repetition;
@@ -62,7 +62,7 @@ mod workers;
 mod year;
 
 pub use args::Args;
-pub use daemon::{Daemon, is_postfix_server, pieces};
+pub use daemon::{Daemon, pieces};
 pub use scan::Scanner;
 pub use stats::Stats;
 
@@ -71,6 +71,7 @@ use std::io::Write;
 use std::os::fd::AsFd;
 
 use chrono::{DateTime, FixedOffset, Utc};
+use clap::ValueEnum;
 use mls_config::Config;
 use mls_diag::Exit;
 use mls_event::Column;
@@ -96,8 +97,8 @@ pub fn run(mut args: Args, config: Config) -> anyhow::Result<()> {
     let (mut blocks, out) = (Blocks::stdin()?, Writer::stdout()?);
     blocks.watch_stdout()?;
     if args.daemon.is_empty() {
-        let named = |daemon: &Daemon| config.parse.daemons.contains(&daemon.name().to_owned());
-        args.daemon = Daemon::ALL.into_iter().filter(named).collect();
+        let named = |name: &String| Daemon::from_str(name, false).ok();
+        args.daemon = config.parse.daemons.iter().filter_map(named).collect();
     }
     args.outcome.resolve(&config.logins);
     if args.server_zone.is_empty() {
@@ -134,8 +135,7 @@ const MAX_SHOWN: usize = 120;
 fn cure(line: &[u8]) -> &'static str {
     if line.starts_with(br#"{"v":"#) {
         "these are records already: give them to mls-enrich, mls-csv or mls-report"
-    } else if [Column::HEADER, Column::LOGINS_HEADER].iter().any(|header| line == header.as_bytes())
-    {
+    } else if Column::outcome_of_header(line).is_some() {
         "this is a CSV of mls-csv: read it with mls-csv --decode < FILE"
     } else {
         "give lines of syslog, of journalctl -o json, of Docker or Kubernetes, or of log files that \

@@ -19,8 +19,7 @@ const NAMES: [&[&str]; 12] = [
 ];
 
 /// The number of a month's name.
-#[must_use]
-pub fn number(name: &[u8]) -> Option<u32> {
+pub(crate) fn number(name: &[u8]) -> Option<u32> {
     if name.len() < 3 || name.len() > 24 {
         return None;
     }

@@ -15,12 +15,9 @@ use crate::grammar::{
 };
 use crate::{dovecot, envelope, mechanism};
 
-/// The pieces of a message, as slices of it.
+/// The pieces of a message, as slices of it: the fields of the auth record, before their text is
+/// made safe to print.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(
-    missing_docs,
-    reason = "the fields are those of the auth record, before their text is made safe to print"
-)]
 pub struct Pieces<'a> {
     pub outcome: Outcome,
     pub attempts: u32,

@@ -17,7 +17,7 @@ use mls_event::{
 use mls_stream::blocks::BlockPosition;
 
 use crate::clock::{Clock, LastHour};
-use crate::grammar::{self, DOVECOT, POSTFIX, ParsedAttempt};
+use crate::grammar::{self, DOVECOT, POSTFIX, Pieces};
 use crate::input::{BlockInput, LineTime};
 use crate::journal::JournalEntry;
 use crate::partial::{self, MAX_JOINED, WaitingLines};
@@ -320,29 +320,31 @@ impl Scanner {
             Daemon::Postfix => &POSTFIX,
             Daemon::Dovecot => &DOVECOT,
         };
-        let Some(attempt) = grammar::read(message, forms) else {
+        let Some(pieces) = grammar::pieces(message, forms) else {
             let looks_like_one = match daemon {
                 Daemon::Postfix => looks_like_postfix(message),
                 Daemon::Dovecot => !dovecot::has_no_attempt(message),
             };
             return if looks_like_one { Err(NOT_ITS_FORM) } else { skip(message) };
         };
-        if !self.outcomes.contains(&attempt.outcome) {
-            if self.with_stats && attempt.outcome == Outcome::Error {
-                self.stats.event(attempt.outcome, attempt.mechanism.as_deref());
+        if !self.outcomes.contains(&pieces.outcome) {
+            if self.with_stats && pieces.outcome == Outcome::Error {
+                let mechanism = pieces.mechanism.map(grammar::mechanism);
+                self.stats.event(pieces.outcome, mechanism.as_deref());
             }
             return Ok(());
         }
         let LineTime { date, assumed_at } = header.time.take().ok_or(NO_DATE)?;
-        if self.ignores(&attempt) {
+        let record = self.record(date, header, &pieces);
+        if self.ignores(&record) {
             self.stats.ignored += 1;
             return Ok(());
         }
         if self.with_stats {
-            self.stats.event(attempt.outcome, attempt.mechanism.as_deref());
+            self.stats.event(record.outcome, record.mechanism.as_deref());
         }
         if let Some(offset) = assumed_at {
-            let year = date.at().year();
+            let year = record.date.at().year();
             if self.assumed_years.iter().all(|known| known.year != year) {
                 self.assumed_years.push(AssumedYear { year, offset });
             }
@@ -350,7 +352,7 @@ impl Scanner {
                 return Ok(());
             }
         }
-        self.record(date, header, attempt).write_line(out);
+        record.write_line(out);
         Ok(())
     }
 
@@ -366,9 +368,9 @@ impl Scanner {
         &self,
         date: Timestamp<'a>,
         header: LineHeader<'a>,
-        attempt: ParsedAttempt<'a>,
+        pieces: &Pieces<'a>,
     ) -> Auth<'a> {
-        let service = match attempt.process {
+        let service = match pieces.process {
             // A log file that Dovecot writes itself names only the process.
             Some(process) if process == header.program => Cow::Owned(format!("dovecot/{process}")),
             Some(process) => Cow::Owned(format!("{}/{process}", header.program)),
@@ -379,23 +381,23 @@ impl Scanner {
             server: header.server.or_else(|| self.server.clone().map(Cow::Owned)),
             service: Some(service),
             pid: header.pid,
-            outcome: attempt.outcome,
-            attempts: attempt.attempts.saturating_mul(header.repeated),
-            mechanism: attempt.mechanism,
-            ip: attempt.ip,
-            port: attempt.port,
-            client: attempt.client,
-            user: attempt.user,
-            reason: attempt.reason,
-            queue_id: attempt.queue_id.map(Cow::Borrowed),
+            outcome: pieces.outcome,
+            attempts: pieces.attempts.saturating_mul(header.repeated),
+            mechanism: pieces.mechanism.map(grammar::mechanism),
+            ip: pieces.ip,
+            port: pieces.port,
+            client: pieces.client.map(clean),
+            user: pieces.user.map(clean),
+            reason: pieces.reason.map(clean),
+            queue_id: pieces.queue_id.map(Cow::Borrowed),
             pos: header.pos.map(Cow::Owned),
             enrichment: None,
         }
     }
 
-    fn ignores(&self, attempt: &ParsedAttempt<'_>) -> bool {
-        attempt.ip.is_some_and(|ip| self.ignore_nets.iter().any(|net| net.contains(&ip)))
-            || attempt
+    fn ignores(&self, record: &Auth<'_>) -> bool {
+        record.ip.is_some_and(|ip| self.ignore_nets.iter().any(|net| net.contains(&ip)))
+            || record
                 .user
                 .as_deref()
                 .is_some_and(|user| self.ignore_users.iter().any(|ignored| ignored == user))

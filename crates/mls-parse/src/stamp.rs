@@ -10,15 +10,14 @@
 //! | `journalctl -o short-unix` | `1795245082.212047` |
 //! | TAI64 and TAI64N of daemontools, runit and s6 | `@400000006745d6a20c9a1b00` |
 //!
-//! The names of months may be those of [several languages](crate::month).
+//! The names of months may be those of several languages (`month.rs`).
 //! [`Clock`](crate::clock::Clock) reads the stamps.
 
 use crate::month;
 
 /// Splits `text` into its time stamp and the text after it, without the blanks and tabs between
 /// them.
-#[must_use]
-pub fn split(text: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(crate) fn split(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let first = *text.first()?;
     let end = match first {
         b'@' => word_end(text, 0).filter(|end| is_tai(&text[..*end])),
@@ -31,8 +30,7 @@ pub fn split(text: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// Whether a stamp names a point in time for readers in any zone: it has a zone or counts seconds.
-#[must_use]
-pub fn is_absolute(stamp: &[u8]) -> bool {
+pub(crate) fn is_absolute(stamp: &[u8]) -> bool {
     match stamp {
         [b'@', ..] => true,
         [_, _, _, _, b'-', ..] => {
@@ -48,7 +46,6 @@ pub fn is_absolute(stamp: &[u8]) -> bool {
 }
 
 /// Whether a stamp names its year, or a point in time.
-#[must_use]
 pub(crate) fn has_year(stamp: &[u8]) -> bool {
     let is_named = |word: &[u8]| is_year(word) || is_date(word);
     matches!(stamp.first(), Some(b'@' | b'0'..=b'9'))
@@ -67,57 +64,41 @@ fn after_digits(text: &[u8]) -> Option<usize> {
         return is_time(&word[11..]).then_some(end);
     }
     if is_date(word) {
-        let time = next_word(text, end)?;
-        if !is_time(&text[time.clone()]) {
-            return None;
-        }
-        let zone = next_word(text, time.end).filter(|zone| is_zone(&text[zone.clone()]));
-        return Some(zone.map_or(time.end, |zone| zone.end));
+        return after_date(text, end, is_zone);
     }
     if is_year(word) {
-        let month = next_word(text, end)?;
-        let day = next_word(text, month.end)?;
-        let time = next_word(text, day.end)?;
-        let fits = month::number(&text[month]).is_some()
-            && is_day(&text[day])
-            && is_time(&text[time.clone()]);
-        return fits.then_some(time.end);
+        let month = next_if(text, end, is_month)?;
+        let day = next_if(text, month, is_day)?;
+        return next_if(text, day, is_time);
     }
     is_unix(word).then_some(end)
 }
 
 fn after_letters(text: &[u8]) -> Option<usize> {
     let mut end = word_end(text, 0)?;
-    if month::number(&text[..end]).is_none() {
+    if !is_month(&text[..end]) {
         // The word is a weekday, in any language.
         let word = &text[..end];
         if word.len() > 12 || word.iter().any(|byte| byte.is_ascii_digit() || *byte == b':') {
             return None;
         }
-        let next = next_word(text, end)?;
-        if is_date(&text[next.clone()]) {
-            let time = next_word(text, next.end)?;
-            if !is_time(&text[time.clone()]) {
-                return None;
-            }
-            let zone = next_word(text, time.end).filter(|zone| is_named_zone(&text[zone.clone()]));
-            return Some(zone.map_or(time.end, |zone| zone.end));
+        if let Some(date) = next_if(text, end, is_date) {
+            return after_date(text, date, is_named_zone);
         }
-        month::number(&text[next.clone()])?;
-        end = next.end;
+        end = next_if(text, end, is_month)?;
     }
-    let day = next_word(text, end).filter(|day| is_day(&text[day.clone()]))?;
-    let third = next_word(text, day.end)?;
-    if is_year(&text[third.clone()]) {
-        return next_word(text, third.end)
-            .filter(|time| is_time(&text[time.clone()]))
-            .map(|time| time.end);
+    let day = next_if(text, end, is_day)?;
+    if let Some(time) = next_if(text, day, is_time) {
+        return Some(next_if(text, time, is_year).unwrap_or(time));
     }
-    if !is_time(&text[third.clone()]) {
-        return None;
-    }
-    let year = next_word(text, third.end).filter(|year| is_year(&text[year.clone()]));
-    Some(year.map_or(third.end, |year| year.end))
+    let year = next_if(text, day, is_year)?;
+    next_if(text, year, is_time)
+}
+
+/// The end of the time and the zone after a date. The zone may be missing.
+fn after_date(text: &[u8], date: usize, is_zone: fn(&[u8]) -> bool) -> Option<usize> {
+    let time = next_if(text, date, is_time)?;
+    Some(next_if(text, time, is_zone).unwrap_or(time))
 }
 
 /// The end of the word that begins at `start`. Words have at least one byte.
@@ -127,11 +108,16 @@ fn word_end(text: &[u8], start: usize) -> Option<usize> {
     (length > 0).then_some(start + length)
 }
 
-/// The next word after the one that ends at `end`. Days are padded with a blank.
-fn next_word(text: &[u8], end: usize) -> Option<std::ops::Range<usize>> {
-    let blanks = text.get(end..)?.iter().take_while(|byte| **byte == b' ').count();
-    let start = end + blanks;
-    Some(start..word_end(text, start)?)
+/// The end of the next word after the one that ends at `end`, if the word fits. Days are padded with
+/// a blank.
+fn next_if(text: &[u8], end: usize, fits: impl Fn(&[u8]) -> bool) -> Option<usize> {
+    let start = end + text.get(end..)?.iter().take_while(|byte| **byte == b' ').count();
+    let end = word_end(text, start)?;
+    fits(&text[start..end]).then_some(end)
+}
+
+fn is_month(word: &[u8]) -> bool {
+    month::number(word).is_some()
 }
 
 fn is_date(word: &[u8]) -> bool {

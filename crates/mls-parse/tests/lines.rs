@@ -46,17 +46,13 @@ fn scan(lines: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The records and the counts of a line with the defaults.
-fn records_and_stats(line: &str) -> (Vec<u8>, String) {
-    let mut scanner =
-        Scanner::new(&Args::parse_from(["mls-parse"]), &mls_config::config::Filter::default())
-            .unwrap();
+/// The records and the counts of some lines.
+fn parse(args: &[&str], segment: Option<&Segment<'static>>, lines: &str) -> (Vec<u8>, String) {
+    let args = Args::parse_from([&["mls-parse"], args].concat());
+    let mut scanner = Scanner::new(&args, &mls_config::config::Filter::default()).unwrap();
     let mut out = Vec::new();
-    scanner.block(
-        line.as_bytes(),
-        BlockPosition { segment: None, offset: 0, before: b"" },
-        &mut out,
-    );
+    let place = BlockPosition { segment, offset: 0, before: b"" };
+    scanner.block(lines.as_bytes(), place, &mut out);
     (out, scanner.stats().to_string())
 }
 
@@ -159,8 +155,6 @@ fn a_clock_that_is_ahead_or_in_a_zone_further_east_makes_no_line_a_year_old() {
         ("2026-12-31T23:00:00+00:00", "Jan  1 08:00:00", "2027-01-01T08:00:00+00:00"),
         ("2026-11-21T12:00:00+00:00", "Nov 22 14:00:01", "2025-11-22T14:00:01+00:00"),
     ] {
-        let args = Args::parse_from(["mls-parse", "--timezone=UTC"]);
-        let mut scanner = Scanner::new(&args, &mls_config::config::Filter::default()).unwrap();
         let line = format!(
             "{stamp} vm postfix/smtpd[7]: warning: x[192.0.2.1]: SASL LOGIN authentication failed: x\n"
         );
@@ -168,12 +162,7 @@ fn a_clock_that_is_ahead_or_in_a_zone_further_east_makes_no_line_a_year_old() {
         let (source, generation, length) = ("/log".into(), "g".into(), line.len() as u64);
         let segment =
             Segment { source, generation, offset: 0, length, mtime, before: String::new() };
-        let mut out = Vec::new();
-        scanner.block(
-            line.as_bytes(),
-            BlockPosition { segment: Some(&segment), offset: 0, before: b"" },
-            &mut out,
-        );
+        let (out, _) = parse(&["--timezone=UTC"], Some(&segment), &line);
         assert_eq!(only(&out).date.to_string(), date);
     }
 }
@@ -182,16 +171,8 @@ fn a_clock_that_is_ahead_or_in_a_zone_further_east_makes_no_line_a_year_old() {
 fn ignored_attempts_and_unreadable_ones_are_counted() {
     let lines =
         LOG.replace("SASL LOGIN authentication failed: (", "SASL LOGIN authentication failed; (");
-    let args = ["mls-parse", "--ignore-net=127.0.0.0/16", "--ignore-user=office@me"];
-    let mut scanner =
-        Scanner::new(&Args::parse_from(args), &mls_config::config::Filter::default()).unwrap();
-    let mut out = Vec::new();
-    scanner.block(
-        lines.as_bytes(),
-        BlockPosition { segment: None, offset: 0, before: b"" },
-        &mut out,
-    );
-    let stats = scanner.stats().to_string();
+    let args = ["--ignore-net=127.0.0.0/16", "--ignore-user=office@me"];
+    let (out, stats) = parse(&args, None, &lines);
     assert_eq!(String::from_utf8(out).unwrap().lines().count(), 6, "{stats}");
     assert!(stats.contains("ignored: 20\n") && stats.contains("unparsable: 18\n"), "{stats}");
 }
@@ -206,7 +187,7 @@ fn a_failure_in_an_unknown_envelope_is_counted_as_unreadable() {
         "Jun  1 00:00:45 vm postfix/smtpd[3]: unknown[1.2.3.4]: SASL LOGIN authentication failed: x",
         "Jun  1 00:00:45 vm postfix/smtpd[3]: warning: a1.2.3.4: SASL LOGIN authentication failed: x",
     ] {
-        let (out, stats) = records_and_stats(line);
+        let (out, stats) = parse(&[], None, line);
         assert!(out.is_empty() && stats.contains("unparsable: 1\n"), "{line}: {stats}");
     }
 }
@@ -223,7 +204,7 @@ fn what_servers_write_every_day_causes_no_warning() {
         "postfix/pipe[3]: 5A226BA054: status=bounced (Command output: fatal: SASL authentication failed)",
     ] {
         let line = format!("Jun  1 00:00:45 vm {message}");
-        let (out, stats) = records_and_stats(&line);
+        let (out, stats) = parse(&[], None, &line);
         assert!(
             out.is_empty()
                 && stats.contains("candidates: 1\n")
@@ -236,26 +217,18 @@ fn what_servers_write_every_day_causes_no_warning() {
 #[test]
 fn stamps_of_a_server_have_the_zone_of_that_server() {
     let args = [
-        "mls-parse",
         "--daemon=postfix",
         "--timezone=UTC",
         "--server-zone=mx1=Europe/Paris",
         "--server-zone=MX2=-05:00",
         "--reference-time=2026-12-01T00:00:00Z",
     ];
-    let filter = mls_config::config::Filter::default();
-    let mut scanner = Scanner::new(&Args::parse_from(args), &filter).unwrap();
     let text = "postfix/smtpd[7]: warning: x[192.0.2.1]: SASL LOGIN authentication failed: x";
     let lines = format!(
         "Jun  1 10:00:00 mx1 {text}\nJun  1 10:00:00 mx2 {text}\nJun  1 10:00:00 mx3 {text}\n\
          Jan  1 10:00:00 mx1 {text}\n2026-06-01T10:00:00+00:00 mx1 {text}\n"
     );
-    let mut out = Vec::new();
-    scanner.block(
-        lines.as_bytes(),
-        BlockPosition { segment: None, offset: 0, before: b"" },
-        &mut out,
-    );
+    let (out, _) = parse(&args, None, &lines);
     let dates: Vec<_> = String::from_utf8(out)
         .unwrap()
         .lines()
