@@ -14,7 +14,7 @@ use sqlx::{ConnectOptions as _, Connection as _};
 use crate::connect_options::{self, ConnectOptions};
 use crate::database::describe;
 use crate::error_class::ErrorClass;
-use crate::relay::{Protocol, Relay};
+use crate::relay::Relay;
 
 /// Pauses between attempts: 0.25, 0.5, 1, 2, 4 and 8 seconds. A restart of a server takes less time.
 const BACKOFF: ExponentialBuilder =
@@ -137,19 +137,19 @@ fn cure_of_refusal(error: &sqlx::Error) -> &'static str {
 async fn open(options: &ConnectOptions) -> anyhow::Result<Connection> {
     let connection = match options {
         ConnectOptions::Sqlite(path) => {
-            let options = connect_options::sqlite(path, true)?.disable_statement_logging();
+            let options = connect_options::sqlite(path)?.disable_statement_logging();
             SqliteConnection::connect_with(&options).await.map(Connection::Sqlite)
         }
         ConnectOptions::Postgresql(postgresql) => {
             let socket_name = format!(".s.PGSQL.{}", postgresql.get_port());
-            let relay = start_relay(options, Protocol::Postgresql, &socket_name).await?;
+            let relay = start_relay(options, &socket_name).await?;
             let connection = open_postgresql(postgresql, &relay).await;
             connection
                 .map_err(|error| relay.explain(error))
                 .map(|connection| Connection::Postgresql(connection, relay))
         }
         ConnectOptions::Mysql(mysql) => {
-            let relay = start_relay(options, Protocol::Mysql, MYSQL_SOCKET).await?;
+            let relay = start_relay(options, MYSQL_SOCKET).await?;
             let connection = open_mysql(mysql, &relay).await;
             connection
                 .map_err(|error| relay.explain(error))
@@ -164,13 +164,10 @@ async fn open(options: &ConnectOptions) -> anyhow::Result<Connection> {
 
 const MYSQL_SOCKET: &str = "mysql";
 
-async fn start_relay(
-    options: &ConnectOptions,
-    protocol: Protocol,
-    socket_name: &str,
-) -> anyhow::Result<Relay> {
+async fn start_relay(options: &ConnectOptions, socket_name: &str) -> anyhow::Result<Relay> {
     let endpoint = options.endpoint().context("a database in a file has no server")?;
-    Relay::start(&endpoint, protocol, socket_name).await.map_err(|error| match error.kind() {
+    let relay = Relay::start(&endpoint, options.dialect(), socket_name).await;
+    relay.map_err(|error| match error.kind() {
         io::ErrorKind::PermissionDenied => Exit::NoPerm.error(error),
         _ => Exit::TempFail.error(error),
     })
@@ -240,6 +237,6 @@ mod tests {
             assert!(super::cure(&text).contains(cure), "{text}");
         }
         let of_certificates = "attempting to establish a TLS connection: No such file or directory";
-        assert_eq!(super::cure(of_certificates), "");
+        assert_eq!(cure(of_certificates), "");
     }
 }

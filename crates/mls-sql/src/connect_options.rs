@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::Context;
 use mls_config::config::{Database as Settings, DbType, Password, is_host};
 use mls_config::secret;
+use mls_diag::Exit;
 use mls_diag::denied::explained;
-use mls_diag::{Exit, OnFile, OrExit};
 use mls_state::regular;
 use rustix::process::{Resource, Rlimit, setrlimit};
 use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
@@ -31,9 +31,11 @@ pub(crate) enum ConnectOptions {
     Mysql(MySqlConnectOptions),
 }
 
-/// Sets the address and the user of a server. sqlx has one type of options for each kind of server.
-macro_rules! with_address {
+/// Sets the address, the user and the client's certificate. sqlx has one type of options for each kind
+/// of server.
+macro_rules! with_server {
     ($options:expr, $settings:expr) => {{
+        check_server($settings)?;
         let mut options = $options;
         match $settings.db_host.as_deref() {
             Some(socket) if socket.starts_with('/') => options = options.socket(socket),
@@ -45,6 +47,9 @@ macro_rules! with_address {
         }
         if let Some(user) = &$settings.db_user {
             options = options.username(user);
+        }
+        if let Some((cert, key)) = client_certificate($settings)? {
+            options = options.ssl_client_cert(cert).ssl_client_key(key);
         }
         options
     }};
@@ -133,26 +138,18 @@ impl ConnectOptions {
                     .map_err(|why| Exit::Config.error(format!("[database] db_path: {why}")))
             }
             DbType::Postgresql => {
-                check_server(settings)?;
-                let options = with_address!(PgConnectOptions::new().database(name), settings);
+                let options = with_server!(PgConnectOptions::new().database(name), settings);
                 let mut options = verified_postgresql(options);
                 if let Some(root) = &settings.ssl_root {
                     options = options.ssl_root_cert(root).ssl_mode(PgSslMode::VerifyFull);
                 }
-                if let Some((cert, key)) = client_certificate(settings)? {
-                    options = options.ssl_client_cert(cert).ssl_client_key(key);
-                }
                 Ok(Self::Postgresql(options))
             }
             DbType::Mysql => {
-                check_server(settings)?;
-                let options = with_address!(MySqlConnectOptions::new().database(name), settings);
+                let options = with_server!(MySqlConnectOptions::new().database(name), settings);
                 let mut options = verified_mysql(options);
                 if let Some(root) = &settings.ssl_root {
                     options = options.ssl_ca(root).ssl_mode(MySqlSslMode::VerifyIdentity);
-                }
-                if let Some((cert, key)) = client_certificate(settings)? {
-                    options = options.ssl_client_cert(cert).ssl_client_key(key);
                 }
                 Ok(Self::Mysql(options))
             }
@@ -271,16 +268,9 @@ fn sqlite_file(path: &Path, before: &str) -> Result<ConnectOptions, String> {
 
 /// Returns how to open an SQLite file. Readers never wait for the writer (WAL), and a commit
 /// survives a power failure.
-pub(crate) fn sqlite(path: &Path, create: bool) -> anyhow::Result<SqliteConnectOptions> {
-    if create {
-        use std::os::unix::fs::OpenOptionsExt;
-        // SQLite would create a file that everybody may read. User names can be mistyped passwords.
-        let mut options = std::fs::File::options();
-        let made = regular::open_with(options.append(true).create(true).mode(0o640), path);
-        made.map_err(|error| explained(error, path))
-            .on_file("opening", path)
-            .or_exit(Exit::CantCreat)?;
-    }
+pub(crate) fn sqlite(path: &Path) -> anyhow::Result<SqliteConnectOptions> {
+    // SQLite would create a file that everybody may read. User names can be mistyped passwords.
+    regular::append(path)?;
     Ok(SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(false)

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use mls_diag::denied::explained;
-use mls_diag::{Exit, OnFile, OrExit, diag, summary};
+use mls_diag::{Exit, OnFile, OrExit, summary};
 use mls_event::Auth;
 use mls_state::atomic;
 use mls_state::cursor_file::{CursorFile, Fingerprint, sha256};
@@ -157,10 +157,7 @@ impl<W: Write> Sink for Print<W> {
 
     fn event(&mut self, event: &Auth<'_>) -> anyhow::Result<()> {
         let rows = self.filter.rows(event);
-        if let Err(why) = self.file.event(event, rows)? {
-            diag::bad_record("stdin", why);
-        }
-        Ok(())
+        Ok(self.file.event(event, rows)?)
     }
 
     fn commit(&mut self, _cursor: Value) -> anyhow::Result<()> {
@@ -212,12 +209,7 @@ impl Sink for Export<'_> {
             self.open = Some(SqlFile::new(out, self.format));
         }
         let Some(open) = &mut self.open else { return Ok(()) };
-        if let Err(why) =
-            open.event(event, rows).on_file("writing", &self.part).or_exit(Exit::IoErr)?
-        {
-            diag::bad_record("stdin", why);
-        }
-        Ok(())
+        open.event(event, rows).on_file("writing", &self.part).or_exit(Exit::IoErr)
     }
 
     fn commit(&mut self, cursor: Value) -> anyhow::Result<()> {

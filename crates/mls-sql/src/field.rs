@@ -44,14 +44,13 @@ const OTHERS: [(Field, &str); 10] = [
 
 impl Field {
     /// Returns every field. The columns of the CSV come first.
-    pub fn all() -> impl Iterator<Item = Self> {
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
         Column::ALL.into_iter().map(Self::Csv).chain(OTHERS.map(|(field, _)| field))
     }
 
     /// Returns the name that a mapping file uses: the name of the CSV column or of the record's
     /// member.
-    #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Csv(column) => column.name(),
             other => OTHERS.iter().find(|(field, _)| *field == other).map_or("", |(_, name)| name),
@@ -59,8 +58,7 @@ impl Field {
     }
 
     /// Returns the field that has this name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
         Self::all().find(|field| field.name() == name)
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use mls_diag::{Exit, OnFile, OrExit};
-use mls_state::cursor_file::hex;
+use mls_state::cursor_file::{hex, sha256_of};
 use mls_state::lock::Lock;
 use mls_state::regular;
 use sha2::{Digest, Sha256};
@@ -67,7 +67,7 @@ pub(crate) fn run(
 }
 
 fn check_unchanged(path: &Path, imported: &str) -> anyhow::Result<()> {
-    let now = hash(path)?;
+    let now = sha256_of(open(path)?).on_file("reading", path).or_exit(Exit::IoErr)?;
     if now == imported {
         return Ok(());
     }
@@ -149,12 +149,6 @@ fn names(dir: &Path) -> anyhow::Result<Vec<String>> {
     Ok(names)
 }
 
-fn hash(path: &Path) -> anyhow::Result<String> {
-    let mut hashing = Hashing { file: open(path)?, hash: Sha256::new() };
-    io::copy(&mut hashing, &mut io::sink()).on_file("reading", path).or_exit(Exit::IoErr)?;
-    Ok(hashing.hex())
-}
-
 fn open(path: &Path) -> anyhow::Result<File> {
     regular::open(path).on_file("opening", path)
 }
@@ -163,12 +157,6 @@ fn open(path: &Path) -> anyhow::Result<File> {
 struct Hashing {
     file: File,
     hash: Sha256,
-}
-
-impl Hashing {
-    fn hex(self) -> String {
-        hex(&self.hash.finalize())
-    }
 }
 
 impl Read for Hashing {
@@ -214,7 +202,7 @@ fn import(database: &mut Database, path: &Path, name: &str) -> anyhow::Result<()
     database.reset()?;
     let dialect = database.dialect;
     let now = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
-    let sha256 = statements.into_inner().into_inner().hex();
+    let sha256 = hex(&statements.into_inner().into_inner().hash.finalize());
     let sql = format!(
         "INSERT INTO {} (name, sha256, imported) VALUES ({}, '{sha256}', '{now}')",
         dialect.name(&database.table.imports()),

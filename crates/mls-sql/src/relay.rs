@@ -22,6 +22,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixListener, UnixStream};
 use tokio::task::JoinSet;
 
+use crate::dialect::Dialect;
+
 /// How many bytes a server may send between two requests.
 const MAX_ANSWER: usize = 8 << 20;
 
@@ -40,13 +42,6 @@ pub(crate) enum Endpoint {
     Socket(PathBuf),
 }
 
-/// The protocol that the server speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Protocol {
-    Postgresql,
-    Mysql,
-}
-
 /// A relay to one server, for one connection.
 pub(crate) struct Relay {
     directory: TempDir,
@@ -60,10 +55,10 @@ impl Relay {
     /// [`directory`](Self::directory).
     pub(crate) async fn start(
         endpoint: &Endpoint,
-        protocol: Protocol,
+        dialect: Dialect,
         socket_name: &str,
     ) -> io::Result<Self> {
-        let guard = Arc::new(Mutex::new(Guard::new(protocol)));
+        let guard = Arc::new(Mutex::new(Guard::new(dialect)));
         let mut tasks = JoinSet::new();
         // The directory has mode 0700, so no other user can reach the socket.
         let directory = tempfile::Builder::new().prefix("mls-sql-").tempdir()?;
@@ -156,7 +151,7 @@ async fn forward_answers(
 
 /// Checks whether the server may send the bytes that it sends.
 struct Guard {
-    protocol: Protocol,
+    dialect: Dialect,
     first_request: Vec<u8>,
     /// How many bytes of requests were sent.
     requested: usize,
@@ -168,9 +163,9 @@ struct Guard {
 }
 
 impl Guard {
-    fn new(protocol: Protocol) -> Self {
+    fn new(dialect: Dialect) -> Self {
         Self {
-            protocol,
+            dialect,
             first_request: Vec::new(),
             requested: 0,
             answered: 0,
@@ -205,18 +200,18 @@ impl Guard {
                  database server, or somebody has changed the data on the network"
             ));
         }
-        let allowed = match (self.protocol, self.requested) {
+        let allowed = match (self.dialect, self.requested) {
             // The server speaks first. Its packet begins with its length, in three bytes.
-            (Protocol::Mysql, 0) => match self.head[..] {
+            (Dialect::Mysql, 0) => match self.head[..] {
                 [a, b, c, _] => {
                     let length = usize::from(a) | usize::from(b) << 8 | usize::from(c) << 16;
                     (4 + length).min(MAX_GREETING)
                 }
                 _ => 4,
             },
-            (Protocol::Postgresql, 0) => 0,
+            (Dialect::Postgresql, 0) => 0,
             // `S`: the next byte belongs to TLS, which the client begins.
-            (Protocol::Postgresql, 8)
+            (Dialect::Postgresql, 8)
                 if self.first_request == SSL_REQUEST && self.head.first() == Some(&b'S') =>
             {
                 1
@@ -235,8 +230,8 @@ impl Guard {
 mod tests {
     use super::*;
 
-    fn guard(protocol: Protocol, steps: &[(&str, &[u8])]) -> Option<String> {
-        let mut guard = Guard::new(protocol);
+    fn guard(dialect: Dialect, steps: &[(&str, &[u8])]) -> Option<String> {
+        let mut guard = Guard::new(dialect);
         for (who, bytes) in steps {
             match *who {
                 "client" => guard.request(bytes),
@@ -250,7 +245,7 @@ mod tests {
     fn bytes_after_the_answer_that_starts_tls_are_refused() {
         let ask: (&str, &[u8]) = ("client", &SSL_REQUEST);
         let refused = |steps: &[(&str, &[u8])]| {
-            guard(Protocol::Postgresql, steps).is_some_and(|why| why.contains("injected"))
+            guard(Dialect::Postgresql, steps).is_some_and(|why| why.contains("injected"))
         };
         assert!(refused(&[ask, ("server", b"SE")]));
         assert!(refused(&[ask, ("server", b"S"), ("server", b"E")]));
@@ -263,7 +258,7 @@ mod tests {
 
     #[test]
     fn mysql_server_may_send_one_packet_before_it_is_asked() {
-        let refused = |steps: &[(&str, &[u8])]| guard(Protocol::Mysql, steps).is_some();
+        let refused = |steps: &[(&str, &[u8])]| guard(Dialect::Mysql, steps).is_some();
         let greeting = |length: u8| [&[length, 0, 0, 0][..], &vec![10; length.into()]].concat();
         assert!(!refused(&[("server", &greeting(90))]));
         let (head, rest) = (greeting(90)[..2].to_vec(), greeting(90)[2..].to_vec());
@@ -276,9 +271,9 @@ mod tests {
     fn answer_without_an_end_is_refused() {
         let half = vec![b'x'; MAX_ANSWER / 2 + 1];
         let ask: (&str, &[u8]) = ("client", b"SELECT");
-        for protocol in [Protocol::Postgresql, Protocol::Mysql] {
-            assert!(guard(protocol, &[ask, ("server", &half), ask, ("server", &half)]).is_none());
-            let why = guard(protocol, &[ask, ("server", &half), ("server", &half)]).unwrap();
+        for dialect in [Dialect::Postgresql, Dialect::Mysql] {
+            assert!(guard(dialect, &[ask, ("server", &half), ask, ("server", &half)]).is_none());
+            let why = guard(dialect, &[ask, ("server", &half), ("server", &half)]).unwrap();
             assert!(why.contains("more than 8388608 bytes"), "{why}");
         }
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use mls_event::{Auth, Column, Enrichment, clean_str, write_ip};
 
-use crate::dialect::{Dialect, Time};
+use crate::dialect::{Dialect, Time, doubled};
 use crate::field::Field;
 use crate::mapping::Mapping;
 
@@ -28,11 +28,6 @@ pub(crate) struct RowEncoder {
     ends: Vec<usize>,
 }
 
-/// The table cannot store the date of the event.
-#[derive(Debug, thiserror::Error)]
-#[error("date {0:?} is not between the years 1000 and 9999; databases cannot store it")]
-pub(crate) struct BadDate(String);
-
 impl RowEncoder {
     pub(crate) fn new(format: RowFormat, mapping: &Mapping, source: Option<String>) -> Self {
         Self {
@@ -44,14 +39,18 @@ impl RowEncoder {
         }
     }
 
-    pub(crate) fn push(&mut self, event: &Auth<'_>) -> Result<(), BadDate> {
+    /// Adds a row. The error says why no database can store the event.
+    pub(crate) fn push(&mut self, event: &Auth<'_>) -> Result<(), String> {
         let dialect = match self.format {
             RowFormat::Values(dialect) => dialect,
             RowFormat::Copy => Dialect::Postgresql,
         };
-        let Some(time) = dialect.time(&event.date.at()) else {
-            return Err(BadDate(event.date.to_string()));
-        };
+        let time = dialect.time(&event.date.at()).ok_or_else(|| {
+            format!(
+                "date {:?} is not between the years 1000 and 9999; databases cannot store it",
+                event.date.as_str()
+            )
+        })?;
         self.row(event, &time);
         self.ends.push(self.bytes.len());
         Ok(())
@@ -64,10 +63,12 @@ impl RowEncoder {
         let format = *format;
         let unknown = Enrichment::default();
         let added = event.enrichment.as_ref().unwrap_or(&unknown);
-        let between = if format == RowFormat::Copy { b'\t' } else { b',' };
-        if format != RowFormat::Copy {
-            bytes.push(b'(');
-        }
+        // [`EncodedRows::bytes`] removes the comma after the last row.
+        let (open, between, close): (&[u8], u8, &[u8]) = match format {
+            RowFormat::Values(_) => (b"(", b',', b"),\n"),
+            RowFormat::Copy => (b"", b'\t', b"\n"),
+        };
+        bytes.extend_from_slice(open);
         for (n, field) in fields.iter().enumerate() {
             if n > 0 {
                 bytes.push(between);
@@ -103,7 +104,7 @@ impl RowEncoder {
                 Field::QueueId => text(format, bytes, event.queue_id.as_deref()),
             }
         }
-        bytes.extend_from_slice(format.close());
+        bytes.extend_from_slice(close);
     }
 
     /// Returns the collected rows and starts an empty buffer.
@@ -148,16 +149,6 @@ impl EncodedRows {
     }
 }
 
-impl RowFormat {
-    /// Returns the end of a row. [`EncodedRows::bytes`] removes the comma after the last row.
-    fn close(self) -> &'static [u8] {
-        match self {
-            Self::Values(_) => b"),\n",
-            Self::Copy => b"\n",
-        }
-    }
-}
-
 /// Appends the output of `write`, in quotes if the format needs them. The output must not need
 /// escaping.
 fn quoted(format: RowFormat, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
@@ -175,14 +166,7 @@ fn text(format: RowFormat, out: &mut Vec<u8>, text: Option<&str>) {
         (RowFormat::Copy, None) => out.extend_from_slice(b"\\N"),
         // Control characters become `?`, so a row is one line, and COPY needs no other escapes.
         (RowFormat::Values(dialect), Some(text)) => dialect.write_text(&clean_str(text), out),
-        (RowFormat::Copy, Some(text)) => {
-            for part in clean_str(text).as_bytes().split_inclusive(|b| *b == b'\\') {
-                out.extend_from_slice(part);
-                if part.ends_with(b"\\") {
-                    out.push(b'\\');
-                }
-            }
-        }
+        (RowFormat::Copy, Some(text)) => doubled(&clean_str(text), b'\\', out),
     }
 }
 

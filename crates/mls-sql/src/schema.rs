@@ -43,20 +43,17 @@ impl std::str::FromStr for TableName {
 
 impl TableName {
     /// The name, without quotes.
-    #[must_use]
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.0
     }
 
     /// Returns the name of the table of cursors, `TABLE_cursor`.
-    #[must_use]
-    pub fn cursor(&self) -> String {
+    pub(crate) fn cursor(&self) -> String {
         format!("{}_cursor", self.0)
     }
 
     /// Returns the name of the table of imported files, `TABLE_imports`.
-    #[must_use]
-    pub fn imports(&self) -> String {
+    pub(crate) fn imports(&self) -> String {
         format!("{}_imports", self.0)
     }
 
@@ -67,8 +64,7 @@ impl TableName {
 
     /// Returns the statements that create the table of events and its indexes: by time, address,
     /// user and network, and by the identity of the log line.
-    #[must_use]
-    pub fn events_ddl(&self, dialect: Dialect, mapping: &Mapping) -> Vec<String> {
+    pub(crate) fn events_ddl(&self, dialect: Dialect, mapping: &Mapping) -> Vec<String> {
         let column = |column: &TableColumn| {
             format!("  {} {}", dialect.name(&column.name), column.definition)
         };
@@ -115,8 +111,7 @@ impl TableName {
     }
 
     /// Returns the statements that create the tables of cursors and imports.
-    #[must_use]
-    pub fn state_ddl(&self, dialect: Dialect) -> Vec<String> {
+    pub(crate) fn state_ddl(&self, dialect: Dialect) -> Vec<String> {
         let (key, text) = match dialect {
             Dialect::Sqlite | Dialect::Postgresql => ("TEXT NOT NULL PRIMARY KEY", "TEXT NOT NULL"),
             Dialect::Mysql => ("VARCHAR(255) NOT NULL PRIMARY KEY", "MEDIUMTEXT NOT NULL"),

@@ -2,11 +2,12 @@
 
 use std::io::{self, Write};
 
+use mls_diag::diag;
 use mls_event::Auth;
 
 use crate::dialect::Dialect;
 use crate::mapping::Mapping;
-use crate::row_encoder::{BadDate, RowEncoder, RowFormat};
+use crate::row_encoder::{RowEncoder, RowFormat};
 use crate::schema::TableName;
 
 /// Bytes of rows after which a statement ends. Every server accepts statements of a megabyte.
@@ -39,18 +40,18 @@ impl<W: Write> SqlFile<W> {
         Self { out, rows, insert: insert.into_bytes(), begun: false }
     }
 
-    /// Appends `rows` rows of an event. The inner error means that the event has a date that
-    /// databases cannot store; it is skipped.
-    pub(crate) fn event(&mut self, event: &Auth<'_>, rows: u32) -> io::Result<Result<(), BadDate>> {
+    /// Appends `rows` rows of an event. Reports and skips an event that databases cannot store.
+    pub(crate) fn event(&mut self, event: &Auth<'_>, rows: u32) -> io::Result<()> {
         for _ in 0..rows {
             if let Err(why) = self.rows.push(event) {
-                return Ok(Err(why));
+                diag::bad_record("stdin", why);
+                return Ok(());
             }
             if self.rows.len() >= STATEMENT {
                 self.statement()?;
             }
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
     /// Whether no row was added.

@@ -8,15 +8,6 @@ use crate::dialect::Dialect;
 use crate::schema::TableName;
 use crate::source::Source;
 
-/// What `TABLE_cursor` says about a source. The values are `None` before the first commit, and if an
-/// older version has committed.
-#[derive(Default)]
-struct SourceStatus {
-    rows: Option<String>,
-    /// RFC 3339, in UTC.
-    last_commit: Option<String>,
-}
-
 /// Prints the database, the source, the number of rows that it has loaded, and the time of its last
 /// commit: a line `NAME: VALUE` for each. An unknown value has no line. Exit 78 if an older version
 /// has created the tables.
@@ -26,15 +17,15 @@ pub(crate) fn print(
     source: &Source,
 ) -> anyhow::Result<()> {
     // A command that only reads must not create a database.
-    let (state, loaded) = if options.exists() {
+    let (state, [rows, last_commit]) = if options.exists() {
         Database::with(options, table, |database| read(database, source))?
     } else {
-        ("it does not exist yet; mls-sql load creates it".to_owned(), SourceStatus::default())
+        ("it does not exist yet; mls-sql load creates it".to_owned(), [None, None])
     };
     let mut out = Writer::stdout()?;
     out.line(format!("database: {}: {state}", options.shown()).as_bytes())?;
     out.line(format!("source: {}", source.name).as_bytes())?;
-    for (name, value) in [("rows", loaded.rows), ("last_commit", loaded.last_commit)] {
+    for (name, value) in [("rows", rows), ("last_commit", last_commit)] {
         if let Some(value) = value {
             out.line(format!("{name}: {value}").as_bytes())?;
         }
@@ -42,14 +33,16 @@ pub(crate) fn print(
     out.flush()
 }
 
-fn read(database: &mut Database, source: &Source) -> anyhow::Result<(String, SourceStatus)> {
+/// Returns the state of the tables, the number of rows of a source, and the time of its last commit.
+/// Before the first commit, and if an older version has committed, both are `None`.
+fn read(database: &mut Database, source: &Source) -> anyhow::Result<(String, [Option<String>; 2])> {
     let name = database.table.name().to_owned();
     let mut columns = Vec::new();
     for table in [name.clone(), database.table.cursor()] {
         columns = database.columns(&table)?;
         if columns.is_empty() {
             let state = format!("table {table} does not exist yet; mls-sql load creates it");
-            return Ok((state, SourceStatus::default()));
+            return Ok((state, [None, None]));
         }
     }
     database.check_cursor_columns(&columns)?;
@@ -70,9 +63,7 @@ fn read(database: &mut Database, source: &Source) -> anyhow::Result<(String, Sou
     let found = database.rows(&sql, "reading the positions in")?;
     let Some(row) = found.into_iter().next() else {
         let state = format!("table {name} has no committed position of this source yet");
-        return Ok((state, SourceStatus::default()));
+        return Ok((state, [None, None]));
     };
-    let mut values = row.into_iter();
-    let (rows, last_commit) = (values.next().flatten(), values.next().flatten());
-    Ok((format!("table {name}"), SourceStatus { rows, last_commit }))
+    Ok((format!("table {name}"), row.try_into().unwrap_or_default()))
 }
