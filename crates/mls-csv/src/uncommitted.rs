@@ -49,9 +49,10 @@ fn move_aside(csv: &Path, file: &ChainFile, committed: u64) -> anyhow::Result<()
         return Ok(());
     }
     let (mut copy, name) = recovered(csv)?;
-    let copied =
-        file.copy_surplus(committed, &mut copy).and_then(|moved| copy.sync_all().map(|()| moved));
-    let moved = copied
+    let moved = file
+        .reader(committed, u64::MAX)
+        .and_then(|mut rest| io::copy(&mut rest, &mut copy))
+        .and_then(|moved| copy.sync_all().map(|()| moved))
         .inspect_err(|_| {
             // The file still holds all rows. If each run left its partial copy, a full disk would
             // stay full.

@@ -220,14 +220,9 @@ fn list(path: &Path, directory: &Path, layout: &Layout) -> anyhow::Result<Vec<Na
     if !layout.live_only {
         let target = target_of(path);
         let log = target.file_name().or(path.file_name()).unwrap_or_default();
-        let entries = match fs::read_dir(directory) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                let error = explained(error, directory);
-                return Err(error).on_file("reading directory", directory).or_exit(Exit::NoPerm);
-            }
-            entries => Some(entries.on_file("reading directory", directory).or_exit(Exit::IoErr)?),
-        };
+        let entries = regular::if_there(fs::read_dir(directory))
+            .map_err(|error| explained(error, directory))
+            .on_file("reading directory", directory)?;
         for entry in entries.into_iter().flatten() {
             let name =
                 entry.on_file("reading directory", directory).or_exit(Exit::IoErr)?.file_name();

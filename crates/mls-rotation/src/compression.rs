@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use bzip2::bufread::MultiBzDecoder;
-use bzip2::write::BzEncoder;
+use bzip2::read::BzEncoder;
 use flate2::bufread::MultiGzDecoder;
-use flate2::write::GzEncoder;
+use flate2::read::GzEncoder;
 use lzma_rust2::{XzOptions, XzReader, XzWriter};
 use mls_stream::content::compression_of;
 use ruzstd::decoding::FrameDecoder;
@@ -38,8 +38,7 @@ impl Compression {
     pub(crate) const ALL: [Self; 4] = [Self::Gzip, Self::Xz, Self::Bzip2, Self::Zstd];
 
     /// Returns the ending of a file name.
-    #[must_use]
-    pub fn ending(self) -> &'static str {
+    pub(crate) fn ending(self) -> &'static str {
         match self {
             Self::Gzip => ".gz",
             Self::Xz => ".xz",
@@ -78,15 +77,14 @@ impl Compression {
     }
 
     /// Compresses all of `content` into `packed`.
-    ///
-    /// # Errors
-    /// The errors of reading and writing.
-    pub fn compress(self, content: &mut impl Read, packed: &mut impl Write) -> io::Result<()> {
+    pub(crate) fn compress(
+        self,
+        content: &mut impl Read,
+        packed: &mut impl Write,
+    ) -> io::Result<()> {
         match self {
             Self::Gzip => {
-                let mut encoder = GzEncoder::new(packed, flate2::Compression::default());
-                io::copy(content, &mut encoder)?;
-                encoder.finish()?;
+                io::copy(&mut GzEncoder::new(content, flate2::Compression::default()), packed)?;
             }
             Self::Xz => {
                 let mut encoder = XzWriter::new(packed, XzOptions::with_preset(6))?;
@@ -94,9 +92,7 @@ impl Compression {
                 encoder.finish()?;
             }
             Self::Bzip2 => {
-                let mut encoder = BzEncoder::new(packed, bzip2::Compression::default());
-                io::copy(content, &mut encoder)?;
-                encoder.finish()?;
+                io::copy(&mut BzEncoder::new(content, bzip2::Compression::default()), packed)?;
             }
             Self::Zstd => {
                 // This encoder panics if reading or writing fails, so hide the errors from it.

@@ -138,10 +138,7 @@ impl ChainFile {
     }
 
     /// Returns the longest of `prefixes` that this file begins with.
-    ///
-    /// # Errors
-    /// Any I/O error.
-    pub fn longest_prefix<'a>(
+    pub(crate) fn longest_prefix<'a>(
         &self,
         prefixes: impl IntoIterator<Item = &'a Fingerprint>,
     ) -> io::Result<Option<&'a Fingerprint>> {
@@ -156,11 +153,9 @@ impl ChainFile {
         Ok(longest)
     }
 
-    /// Returns the fingerprint of the first `length` bytes.
-    ///
-    /// # Errors
-    /// Any I/O error; [`io::ErrorKind::UnexpectedEof`] if it is shorter.
-    pub fn prefix(&self, length: u64) -> io::Result<Fingerprint> {
+    /// Returns the fingerprint of the first `length` bytes. [`io::ErrorKind::UnexpectedEof`] if the
+    /// file is shorter.
+    pub(crate) fn prefix(&self, length: u64) -> io::Result<Fingerprint> {
         let mut prefix = None;
         self.windows([length], |_, window| {
             prefix = Some(Fingerprint::new(length, window));
@@ -171,35 +166,38 @@ impl ChainFile {
 
     /// Returns whether the first `length` bytes are more than one line. One line can be the header
     /// of a CSV. All CSV files have the same header, so it identifies none.
-    ///
-    /// # Errors
-    /// Any I/O error.
-    pub fn has_rows(&self, length: u64) -> io::Result<bool> {
+    pub(crate) fn has_rows(&self, length: u64) -> io::Result<bool> {
         let head = self.head()?;
         let first_line = memchr::memchr(b'\n', &head).map_or(head.len(), |newline| newline + 1);
         Ok(length > first_line as u64)
     }
 
     /// Returns the number of bytes up to the end of the last whole line, and their fingerprint.
-    ///
-    /// # Errors
-    /// Any I/O error.
-    pub fn last_line_end(&self) -> io::Result<Fingerprint> {
+    pub(crate) fn last_line_end(&self) -> io::Result<Fingerprint> {
         if self.compression.is_some() {
             let mut lines = self.lines()?;
             while lines.next()?.is_some() {}
             return Ok(Fingerprint::new(lines.position(), lines.window()));
         }
-        let mut end = self.stat.size;
-        while end > 0 {
-            let step = end.min(64 * 1024);
-            if let Some(newline) = memchr::memrchr(b'\n', &self.read_at(end - step, step)?) {
-                end = end - step + newline as u64 + 1;
-                break;
-            }
-            end -= step;
-        }
+        let end = self.line_begin(0, self.stat.size)?.unwrap_or(0);
         Fingerprint::describe(&self.file, end)
+    }
+
+    /// Returns the offset after the last newline in `offset..end` of a file that is not compressed;
+    /// `None` if there is no newline.
+    ///
+    /// # Errors
+    /// Any I/O error.
+    pub fn line_begin(&self, offset: u64, end: u64) -> io::Result<Option<u64>> {
+        let mut high = end;
+        while high > offset {
+            let low = high.saturating_sub(64 * 1024).max(offset);
+            if let Some(newline) = memchr::memrchr(b'\n', &self.read_at(low, high - low)?) {
+                return Ok(Some(low + newline as u64 + 1));
+            }
+            high = low;
+        }
+        Ok(None)
     }
 
     /// Reads the bytes on the disk, compressed or not. Also returns their number.

@@ -46,8 +46,7 @@ pub enum NamedCompression {
 const UNSUPPORTED: [&[u8]; 4] = [b".lz4", b".Z", b".lzma", b".lz"];
 
 /// Splits a name into the part before the ending of its compression, and the compression.
-#[must_use]
-pub fn split_compression(name: &[u8]) -> (&[u8], NamedCompression) {
+pub(crate) fn split_compression(name: &[u8]) -> (&[u8], NamedCompression) {
     for method in Compression::ALL {
         if let Some(stem) = name.strip_suffix(method.ending().as_bytes()) {
             return (stem, NamedCompression::Known(method));
@@ -61,8 +60,7 @@ pub fn split_compression(name: &[u8]) -> (&[u8], NamedCompression) {
 
 /// Returns the age of the rotated file `name` of `log`; `None` if it is not a rotated file of `log`. `name`
 /// has no ending of a compression.
-#[must_use]
-pub fn age(log: &[u8], name: &[u8]) -> Option<Age> {
+pub(crate) fn age(log: &[u8], name: &[u8]) -> Option<Age> {
     if let Some(rest) = name.strip_prefix(log) {
         return parse(rest);
     }

@@ -81,7 +81,7 @@ impl Chain {
                 None => return Ok(None),
             }
         };
-        if let Some(file) = self.oldest_with_prefix(&position.prefix, first)? {
+        if let Some(file) = self.first_with_prefix(&position.prefix, first..self.files.len())? {
             return Ok(Some(Point { file, offset: position.prefix.length }));
         }
         Ok(if first < self.files.len() {
@@ -96,22 +96,17 @@ impl Chain {
     /// # Errors
     /// Any I/O error.
     pub fn newest_with_prefix(&self, prefix: &Fingerprint) -> io::Result<Option<usize>> {
-        for (n, file) in self.files.iter().enumerate().rev() {
-            if file.longest_prefix([prefix])?.is_some() {
-                return Ok(Some(n));
-            }
-        }
-        Ok(None)
+        self.first_with_prefix(prefix, (0..self.files.len()).rev())
     }
 
-    /// Returns the oldest file that begins with `prefix`. Files before number `first` do not count.
-    pub(crate) fn oldest_with_prefix(
+    /// Returns the first of these files that begins with `prefix`.
+    fn first_with_prefix(
         &self,
         prefix: &Fingerprint,
-        first: usize,
+        files: impl Iterator<Item = usize>,
     ) -> io::Result<Option<usize>> {
-        for (n, file) in self.files.iter().enumerate().skip(first) {
-            if file.longest_prefix([prefix])?.is_some() {
+        for n in files {
+            if self.files[n].longest_prefix([prefix])?.is_some() {
                 return Ok(Some(n));
             }
         }

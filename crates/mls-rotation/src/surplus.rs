@@ -18,14 +18,6 @@ impl ChainFile {
         io::Read::read(&mut reader, &mut next).map(|n| n > 0)
     }
 
-    /// Copies the bytes after `length` to `surplus`, and returns their number.
-    ///
-    /// # Errors
-    /// Any I/O error.
-    pub fn copy_surplus(&self, length: u64, surplus: &mut File) -> io::Result<u64> {
-        io::copy(&mut self.reader(length, u64::MAX)?, surplus)
-    }
-
     /// Cuts the file to `length` bytes, durably. Replaces a compressed file by a shorter one that
     /// is compressed by the same method and keeps the time of the last change.
     ///

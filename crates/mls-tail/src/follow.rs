@@ -6,8 +6,6 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use mls_state::atomic::directory_of;
-use mls_stream::ndjson::OutputClosed;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify;
 
 use crate::tail::{PassEnd, Tail};
@@ -21,7 +19,7 @@ const LOOK_AT_MOST_EVERY: Duration = Duration::from_millis(50);
 
 /// Reads existing and new lines until SIGTERM or SIGINT.
 pub(crate) fn run(tail: &mut Tail) -> anyhow::Result<PassEnd> {
-    let watch = watch(tail.logs());
+    let watch = watch(&tail.logs);
     let mut reported: Vec<String> = Vec::new();
     loop {
         let looked = Instant::now();
@@ -37,7 +35,7 @@ pub(crate) fn run(tail: &mut Tail) -> anyhow::Result<PassEnd> {
         reported = failures;
         wait(tail, watch.as_ref(), LOOK_AT_LEAST_EVERY)?;
         wait(tail, None, LOOK_AT_MOST_EVERY.saturating_sub(looked.elapsed()))?;
-        if tail.stop().is_set() {
+        if tail.delivery.stop.is_set() {
             // Lines that were written before the signal must still be read.
             return tail.last_pass().map(|_| PassEnd::Stopped);
         }
@@ -64,15 +62,7 @@ fn watch(logs: &[std::path::PathBuf]) -> Option<OwnedFd> {
 
 /// Waits for a change, a signal, or `timeout`; an error if the reader of the output has exited.
 fn wait(tail: &Tail, watch: Option<&OwnedFd>, timeout: Duration) -> anyhow::Result<()> {
-    let out = tail.delivery.out.as_fd();
-    let mut fds = vec![PollFd::from_borrowed_fd(out, PollFlags::empty())];
-    fds.extend(tail.stop().as_fd().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
-    fds.extend(watch.map(|fd| PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::IN)));
-    // A wait that ends early only causes one more pass.
-    let _ = poll(&mut fds, Timespec::try_from(timeout).ok().as_ref());
-    if fds[0].revents().contains(PollFlags::ERR) {
-        return Err(OutputClosed.into());
-    }
+    tail.delivery.out.wait(&tail.delivery.stop, watch.map(AsFd::as_fd), Some(timeout))?;
     if let Some(watch) = watch {
         let mut buffer = [MaybeUninit::uninit(); 4096];
         let mut events = inotify::Reader::new(watch, &mut buffer);

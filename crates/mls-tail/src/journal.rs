@@ -13,8 +13,7 @@ use anyhow::Context;
 use mls_config::config::JournalMatch;
 use mls_diag::{Exit, OrExit};
 use mls_event::{Gap, JOURNAL_SOURCE, Segment, Timestamp};
-use mls_stream::ndjson::{OutputClosed, Reader};
-use rustix::event::{PollFd, PollFlags, poll};
+use mls_stream::ndjson::Reader;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -50,7 +49,7 @@ pub(crate) struct Selection {
 /// The number of bytes of entries after which a segment is written.
 const SEGMENT: usize = 256 * 1024;
 
-/// Reads the journal from `cursor` on, and returns the cursor of the last entry.
+/// Reads the journal from `cursor` on, and returns how the pass ended.
 pub(crate) fn read(
     mut cursor: Cursor,
     out: &mut Output,
@@ -90,7 +89,7 @@ pub(crate) fn read(
     while !stop.is_set() {
         let pause = || {
             batch.send()?;
-            wait(&ready, stop, batch.out)?;
+            batch.out.wait(stop, Some(ready.as_fd()), None)?;
             if stop.is_set() {
                 // Without this, the reader would wait for the next entry.
                 let _ = child.kill();
@@ -372,18 +371,6 @@ fn matches(more: &[JournalMatch], machine: Option<&str>) -> Vec<String> {
         words.extend(machine.clone());
     }
     words
-}
-
-/// Waits for an entry or a signal; an error if the reader of the output has exited.
-fn wait(entries: &OwnedFd, stop: &Stop, out: &Output) -> anyhow::Result<()> {
-    let out = out.as_fd();
-    let mut fds = vec![
-        PollFd::from_borrowed_fd(out, PollFlags::empty()),
-        PollFd::from_borrowed_fd(entries.as_fd(), PollFlags::IN),
-    ];
-    fds.extend(stop.as_fd().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
-    let _ = poll(&mut fds, None);
-    if fds[0].revents().contains(PollFlags::ERR) { Err(OutputClosed.into()) } else { Ok(()) }
 }
 
 fn finish(mut child: Child, stop: &Stop) -> anyhow::Result<PassEnd> {

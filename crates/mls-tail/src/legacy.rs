@@ -16,13 +16,7 @@ use mls_rotation::ChainFile;
 use mls_state::cursor_file::WINDOW;
 
 use crate::cursor::LogState;
-
-/// A position in a file, and the bytes that identify it.
-pub(crate) struct Mark {
-    pub(crate) offset: u64,
-    head: Vec<u8>,
-    tail: Vec<u8>,
-}
+use crate::read::EndBytes;
 
 /// Changes `log` as if this tool had read up to `offset`. Returns which generation each file holds.
 pub(crate) fn adopt(
@@ -34,7 +28,7 @@ pub(crate) fn adopt(
     // The log itself is the last file, and the youngest rotated file the one before it.
     for (i, file) in files.iter().enumerate().rev().take(2) {
         let mark = mark(file, offset).or_exit(Exit::IoErr)?;
-        if mark.offset == offset && mark.tail.ends_with(b"\n") {
+        if mark.end == offset && mark.tail.ends_with(b"\n") {
             start = Some((i, mark));
             break;
         }
@@ -63,27 +57,21 @@ pub(crate) fn adopt(
 }
 
 /// Adds a generation that was read up to the position `at`.
-pub(crate) fn begin_at(log: &mut LogState, file: &ChainFile, at: &Mark) -> usize {
+pub(crate) fn begin_at(log: &mut LogState, file: &ChainFile, at: &EndBytes) -> usize {
     let k = log.begin(&at.head, file);
-    log.generations[k].advance(at.offset, &at.head, &at.tail);
+    log.generations[k].advance(at.end, &at.head, &at.tail);
     k
 }
 
 /// Returns the mark at `offset`, or at the end if the file is shorter.
-pub(crate) fn mark(file: &ChainFile, offset: u64) -> io::Result<Mark> {
-    if file.compression.is_some() {
-        let mut lines = file.lines()?;
-        let head = lines.peek(WINDOW.min(offset))?.to_vec();
-        lines.skip_to(offset)?;
-        return Ok(Mark { offset: lines.position(), head, tail: lines.window().to_vec() });
+pub(crate) fn mark(file: &ChainFile, offset: u64) -> io::Result<EndBytes> {
+    if file.compression.is_none() {
+        return EndBytes::read(file, offset.min(file.stat.size));
     }
-    let offset = offset.min(file.stat.size);
-    let window = offset.min(WINDOW);
-    Ok(Mark {
-        offset,
-        head: file.read_at(0, window)?,
-        tail: file.read_at(offset - window, window)?,
-    })
+    let mut lines = file.lines()?;
+    let head = lines.peek(WINDOW.min(offset))?.to_vec();
+    lines.skip_to(offset)?;
+    Ok(EndBytes { end: lines.position(), head, tail: lines.window().to_vec() })
 }
 
 /// The second from which the journal is read, if the original has read up to the end of `second`.

@@ -129,7 +129,7 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
         tail.journal = is_configured.then_some(selection);
         let outcome = if args.follow { follow::run(&mut tail) } else { tail.pass() }?;
         tail.delivery.out.end()?;
-        let names: Vec<_> = tail.logs().iter().map(|log| log.display().to_string()).collect();
+        let names: Vec<_> = tail.logs.iter().map(|log| log.display().to_string()).collect();
         tail.delivery.out.summarize(&names.join(", "));
         if let Some(last) = tail.failures.pop() {
             tail.failures.iter().for_each(|failure| log::error!("{failure:#}"));

@@ -2,20 +2,23 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
 use mls_diag::{Exit, OrExit, count};
 use mls_event::{Begin, Body, Checkpoint, End, Gap, MAX_LINE, Segment};
+use mls_rotation::ChainFile;
 use mls_state::cursor_file::CursorFile;
 use mls_stream::ndjson::{OutputClosed, PIPE_SIZE, Writer};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pipe::{SpliceFlags, splice};
 
 use crate::cursor::Cursor;
+use crate::signal::Stop;
 
-const COPY: usize = 256 * 1024;
+const COPY: u64 = 256 * 1024;
 
 /// The longest time between two checkpoints while data flows.
 pub(crate) const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
@@ -55,8 +58,20 @@ impl Output {
         Ok(out)
     }
 
-    pub(crate) fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        self.writer.as_fd()
+    /// Waits for `input`, a signal or `timeout`; an error if the reader of the output has exited.
+    pub(crate) fn wait(
+        &self,
+        stop: &Stop,
+        input: Option<BorrowedFd<'_>>,
+        timeout: Option<Duration>,
+    ) -> anyhow::Result<()> {
+        let mut fds = vec![PollFd::from_borrowed_fd(self.writer.as_fd(), PollFlags::empty())];
+        let inputs = stop.as_fd().into_iter().chain(input);
+        fds.extend(inputs.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+        // A wait that ends early only causes one more pass.
+        let _ = poll(&mut fds, timeout.as_ref());
+        if fds[0].revents().contains(PollFlags::ERR) { Err(OutputClosed.into()) } else { Ok(()) }
     }
 
     pub(crate) fn gap(&mut self, gap: &Gap) -> anyhow::Result<()> {
@@ -125,14 +140,14 @@ impl Output {
 
     /// Writes whole lines of a file. If the output is a pipe, the kernel moves them from the page
     /// cache without a copy.
-    pub(crate) fn range(&mut self, segment: &Segment<'_>, file: &File) -> anyhow::Result<()> {
+    pub(crate) fn range(&mut self, segment: &Segment<'_>, file: &ChainFile) -> anyhow::Result<()> {
         self.control(segment)?;
         self.writer.flush()?;
         let end = segment.offset + segment.length;
         let mut offset = segment.offset;
         while offset < end {
             let sent = if self.splices {
-                self.splice(file, offset, end - offset)
+                self.splice(&file.file, offset, end - offset)
             } else {
                 self.copy(file, offset, end - offset)
             }?;
@@ -169,15 +184,10 @@ impl Output {
         }
     }
 
-    fn copy(&mut self, file: &File, offset: u64, length: u64) -> anyhow::Result<u64> {
-        let mut buffer = vec![0; usize::try_from(length).unwrap_or(usize::MAX).min(COPY)];
-        let n = loop {
-            match file.read_at(&mut buffer, offset) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                read => break read.context("reading the log").or_exit(Exit::IoErr)?,
-            }
-        };
-        self.writer.with(|out| out.extend_from_slice(&buffer[..n]))?;
-        Ok(n as u64)
+    fn copy(&mut self, file: &ChainFile, offset: u64, length: u64) -> anyhow::Result<u64> {
+        let bytes = file.read_at(offset, length.min(COPY));
+        let bytes = bytes.context("reading the log").or_exit(Exit::IoErr)?;
+        self.writer.with(|out| out.extend_from_slice(&bytes))?;
+        Ok(bytes.len() as u64)
     }
 }

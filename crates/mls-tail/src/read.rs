@@ -145,7 +145,7 @@ impl OpenFile<'_, '_> {
             ContainerStream::of_line(&text[newline + 1..])
         } else {
             // The beginning and the end of a line are enough to find its stream.
-            let begin = line_begin(self.file(), offset, window.end - 1)?.unwrap_or(offset);
+            let begin = self.file().line_begin(offset, window.end - 1)?.unwrap_or(offset);
             let front = (window.end - begin).min(MAX_BEFORE as u64);
             ContainerStream::of_line(&[&self.file().read_at(begin, front)?[..], text].concat())
         };
@@ -262,7 +262,7 @@ impl OpenFile<'_, '_> {
             return Ok(Sent::Nothing);
         }
         let window = EndBytes::read(self.file(), end).or_exit(Exit::IoErr)?;
-        delivery.out.range(&self.segment(offset, end - offset, None), &self.file().file)?;
+        delivery.out.range(&self.segment(offset, end - offset, None), self.file())?;
         // While sending waited for the reader, the file may have been truncated and may have grown
         // again.
         if EndBytes::read(self.file(), end).or_exit(Exit::IoErr)? == window
@@ -349,14 +349,14 @@ enum Sent {
 
 /// The bytes that identify a file that was read up to `end`.
 #[derive(PartialEq, Eq)]
-struct EndBytes {
-    end: u64,
-    head: Vec<u8>,
-    tail: Vec<u8>,
+pub(crate) struct EndBytes {
+    pub(crate) end: u64,
+    pub(crate) head: Vec<u8>,
+    pub(crate) tail: Vec<u8>,
 }
 
 impl EndBytes {
-    fn read(file: &ChainFile, end: u64) -> io::Result<Self> {
+    pub(crate) fn read(file: &ChainFile, end: u64) -> io::Result<Self> {
         let length = end.min(WINDOW);
         let (head, tail) = (file.read_at(0, length)?, file.read_at(end - length, length)?);
         Ok(Self { end, head, tail })
@@ -371,7 +371,7 @@ impl EndBytes {
 /// The end of the last whole line that begins in `offset..target`, or `offset` if there is none. A
 /// longer line may end after `target`.
 fn last_line_end(file: &ChainFile, offset: u64, target: u64) -> io::Result<u64> {
-    if let Some(end) = line_begin(file, offset, target)? {
+    if let Some(end) = file.line_begin(offset, target)? {
         return Ok(end);
     }
     let mut low = target;
@@ -402,17 +402,4 @@ fn after_nuls(file: &ChainFile, mut offset: u64, target: u64) -> io::Result<u64>
         }
     }
     Ok(offset)
-}
-
-/// The offset after the last newline in `offset..target`; `None` if there is no newline.
-fn line_begin(file: &ChainFile, offset: u64, target: u64) -> io::Result<Option<u64>> {
-    let mut high = target;
-    while high > offset {
-        let low = high.saturating_sub(STEP).max(offset);
-        if let Some(at) = memchr::memrchr(b'\n', &file.read_at(low, high - low)?) {
-            return Ok(Some(low + at as u64 + 1));
-        }
-        high = low;
-    }
-    Ok(None)
 }

@@ -114,7 +114,7 @@ pub(crate) fn adopt(
         let position = position(file, second, &mut messages).or_exit(Exit::IoErr)?;
         let is_read = position.is_none();
         let at = mark(file, position.unwrap_or(u64::MAX)).or_exit(Exit::IoErr)?;
-        if at.offset > 0 {
+        if at.end > 0 {
             let k = begin_at(log, file, &at);
             log.generations[k].is_read = is_read;
             *held = Some(k);

@@ -17,7 +17,7 @@ use crate::signal::Stop;
 
 /// The logs and their cursor.
 pub(crate) struct Tail {
-    logs: Vec<PathBuf>,
+    pub(crate) logs: Vec<PathBuf>,
     layout: Layout,
     may_be_missing: bool,
     /// The journal, if it may have been read before.
@@ -67,14 +67,6 @@ impl Tail {
             reported_incomplete: None,
             reported_missing: HashSet::new(),
         }
-    }
-
-    pub(crate) fn logs(&self) -> &[PathBuf] {
-        &self.logs
-    }
-
-    pub(crate) fn stop(&self) -> &Stop {
-        &self.delivery.stop
     }
 
     /// Like [`pass`](Self::pass), for the last pass: reads to the end although a signal has
