@@ -204,14 +204,16 @@ fn anonymize(
             // Some editors write a byte order mark (U+FEFF) at the beginning of a file.
             let lines =
                 lines.strip_prefix("\u{feff}".as_bytes()).filter(|_| number == 0).unwrap_or(lines);
-            let first = lines
-                .split(|b| *b == b'\n')
-                .find(|line| format.is_none() && !line.trim_ascii().is_empty());
-            format = format.or_else(|| first.map(InputFormat::of));
             for line in lines.split_inclusive(|b| *b == b'\n') {
                 number += 1;
-                // Until a line is not blank, the format does not matter.
-                let format = format.get_or_insert(InputFormat::Log);
+                let text = line.trim_ascii_end();
+                if format.is_none() && !text.is_empty() {
+                    format = Some(InputFormat::of(text));
+                }
+                let Some(format) = &mut format else {
+                    buffer.extend_from_slice(line);
+                    continue;
+                };
                 let is_log = matches!(format, InputFormat::Log);
                 let whole = if is_log { joiner.add(line) } else { Some(line.into()) };
                 report_lost(&mut joiner, source, number);

@@ -87,7 +87,8 @@ fn blank_lines_and_a_byte_order_mark_do_not_change_the_recognized_format() {
     let record = "{\"v\":1,\"type\":\"auth\",\"date\":\"2026-06-01T00:00:45Z\",\"outcome\":\"failure\",\"user\":\"wilma\"}\n";
     let rows = "server,date,ip,user,hostname,reverse_dns_status,country_code,asn,aso\nmx,2026-06-01 00:00,192.0.2.1,wilma,null,N/A,N/A,N/A,N/A\n";
     for text in [record, rows] {
-        for before in ["\n \n", "\u{feff}"] {
+        // A read returns at most a part of the long blank lines.
+        for before in ["\n \n", "\u{feff}", &format!("{:1023}\n", "").repeat(512)] {
             let (code, written, said) =
                 tool(&["--verify", "--key-file", key()], format!("{before}{text}").as_bytes());
             let written = String::from_utf8(written).unwrap();
