@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::Context;
 use data_encoding::HEXLOWER_PERMISSIVE;
 use hkdf::Hkdf;
-use mls_diag::{Exit, count};
+use mls_diag::Exit;
 use sha2::Sha256;
 
 /// A key of 256 bits. Each purpose uses a different key derived from it.
@@ -49,10 +49,8 @@ impl PseudonymKey {
         let digits = text.trim_ascii();
         let key = HEXLOWER_PERMISSIVE.decode(digits).ok().and_then(|key| key.try_into().ok());
         key.map(Self).ok_or_else(|| {
-            let length = count(digits.len() as u64, "byte", "bytes");
             Exit::Config.error(format!(
-                "key file {name}: not 64 hexadecimal digits (found {length}); make a key with: \
-                 openssl rand -hex 32"
+                "key file {name}: not 64 hexadecimal digits; make a key with: openssl rand -hex 32"
             ))
         })
     }

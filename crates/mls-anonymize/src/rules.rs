@@ -36,8 +36,11 @@ impl Rules {
                 .ok_or_else(|| wrong("a rule needs a class and a pattern"))?;
             let class = Class::from_str(class, false)
                 .map_err(|_| wrong(&format!("unknown class {class}; use one of {}", classes())))?;
-            let regex =
-                Regex::new(pattern.trim_start()).map_err(|error| wrong(&error.to_string()))?;
+            // The message of regex draws the pattern in several lines; the last one is the reason.
+            let regex = Regex::new(pattern.trim_start()).map_err(|error| {
+                let error = error.to_string();
+                wrong(error.lines().last().unwrap_or_default().trim_start_matches("error: "))
+            })?;
             Ok((class, regex))
         };
         lines.map(rule).collect::<anyhow::Result<_>>().map(Self)
