@@ -5,11 +5,11 @@ use std::net::IpAddr;
 
 use crate::table::members;
 use crate::value::words;
-use crate::{Body, Finding, Rule, Timestamp};
+use crate::{Finding, Rule, Timestamp};
 
 members! {
     /// An `alert` record. The crate's documentation describes the members.
-    pub struct Alert<'a> {
+    pub struct Alert<'a> is "alert" {
         always date: Timestamp<'a>,
         always kind: AlertKind,
         always key: Option<Cow<'a, str>>,
@@ -97,13 +97,5 @@ impl<'a> From<Finding<'a>> for Alert<'a> {
             evidence: Some(finding.evidence),
             ..Self::new(finding.date, finding.rule.into())
         }
-    }
-}
-
-impl Body for Alert<'_> {
-    const KIND: &'static str = "alert";
-
-    fn write_members(&self, out: &mut Vec<u8>) {
-        Alert::write_members(self, out);
     }
 }

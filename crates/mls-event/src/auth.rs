@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
+use crate::Timestamp;
 use crate::table::members;
 use crate::value::words;
-use crate::{Body, Timestamp};
 
 members! {
     /// An `auth` record. The crate's documentation describes the members.
-    pub struct Auth<'a> {
+    pub struct Auth<'a> is "auth" {
         always date: Timestamp<'a>,
         always server: Option<Cow<'a, str>>,
         always service: Option<Cow<'a, str>>,
@@ -95,13 +95,5 @@ impl<'a> Auth<'a> {
             pos: None,
             enrichment: None,
         }
-    }
-}
-
-impl Body for Auth<'_> {
-    const KIND: &'static str = "auth";
-
-    fn write_members(&self, out: &mut Vec<u8>) {
-        Auth::write_members(self, out);
     }
 }

@@ -10,25 +10,8 @@ use std::borrow::Cow;
 use std::str::FromStr;
 
 use crate::text::find_control_or;
-use crate::{Alert, Auth};
 
-impl<'a> Auth<'a> {
-    /// Reads a line (without its newline) that is exactly as [`Body`](crate::Body) writes it.
-    /// `None` means that [`Record::parse`](crate::Record::parse) has to read the line.
-    #[must_use]
-    pub fn as_written(line: &'a [u8]) -> Option<Self> {
-        read(line, "{\"v\":1,\"type\":\"auth\"", Self::read_in_order)
-    }
-}
-
-impl<'a> Alert<'a> {
-    /// Does the same as [`Auth::as_written`], for an `alert` record.
-    pub(crate) fn as_written(line: &'a [u8]) -> Option<Self> {
-        read(line, "{\"v\":1,\"type\":\"alert\"", Self::read_in_order)
-    }
-}
-
-fn read<'a, T>(
+pub(crate) fn read<'a, T>(
     line: &'a [u8],
     head: &str,
     members: impl FnOnce(&mut Rest<'a>) -> Option<T>,
@@ -98,8 +81,7 @@ impl<'a> Rest<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::{Body, Enrichment, Members, Outcome, Timestamp};
+    use crate::{Auth, Body, Enrichment, Members, Outcome, Timestamp};
 
     fn line(user: &str) -> String {
         let mut auth =

@@ -7,11 +7,13 @@
 
 /// Declares a record. `always` is a member that every record has, possibly null. `optional` is a
 /// member that is omitted if it has no value. `with` adds a group of members that is present or
-/// absent as a whole.
+/// absent as a whole. `is` names the type of a record; a group has none.
 macro_rules! members {
     (
         $(#[$meta:meta])*
-        pub struct $type:ident<$a:lifetime> { $($presence:ident $name:ident: $value:ty,)* }
+        pub struct $type:ident<$a:lifetime> $(is $kind:literal)? {
+            $($presence:ident $name:ident: $value:ty,)*
+        }
         $($(#[$group_meta:meta])* with $group:ident: $group_type:ident,)?
     ) => {
         $(#[$meta])*
@@ -73,6 +75,26 @@ macro_rules! members {
                 })
             }
         }
+
+        $(
+        impl $crate::Body for $type<'_> {
+            const KIND: &'static str = $kind;
+
+            fn write_members(&self, out: &mut Vec<u8>) {
+                $type::write_members(self, out);
+            }
+        }
+
+        impl<$a> $type<$a> {
+            /// Reads a line (without its newline) that is exactly as [`Body`](crate::Body) writes
+            /// it. `None` means that [`Record::parse`](crate::Record::parse) has to read the line.
+            #[must_use]
+            pub fn as_written(line: &$a [u8]) -> Option<Self> {
+                let head = concat!("{\"v\":1,\"type\":\"", $kind, "\"");
+                $crate::fast_path::read(line, head, Self::read_in_order)
+            }
+        }
+        )?
     };
     (@required always) => {
         true

@@ -35,7 +35,7 @@ impl<'a> Timestamp<'a> {
             Ok(at) if text.as_bytes().get(10) == Some(&b'T') && text.is_ascii() => {
                 Ok(Self { text, at: without_leap_second(at) })
             }
-            _ => Err(BadTimestamp(clip(&text))),
+            _ => Err(BadTimestamp(text.chars().take(80).collect())),
         }
     }
 
@@ -100,11 +100,6 @@ fn read_common(text: &[u8]) -> Option<DateTime<FixedOffset>> {
 /// second 60 as second 59 with 10^9 nanoseconds or more. No other code in the workspace expects that.
 fn without_leap_second(at: DateTime<FixedOffset>) -> DateTime<FixedOffset> {
     at.with_nanosecond(at.nanosecond() % 1_000_000_000).unwrap_or(at)
-}
-
-/// Shortens a long text for an error message.
-fn clip(text: &str) -> String {
-    text.chars().take(80).collect()
 }
 
 impl From<DateTime<FixedOffset>> for Timestamp<'static> {
