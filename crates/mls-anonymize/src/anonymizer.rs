@@ -25,11 +25,6 @@ impl Anonymizer {
         Self { pseudonyms, rules, queue_ids, buffer: Vec::new() }
     }
 
-    /// Takes the map of replaced texts, if one was requested.
-    pub(crate) fn take_map(&mut self) -> Option<crate::pseudonym_map::PseudonymMap> {
-        self.pseudonyms.map.take()
-    }
-
     /// Appends anonymized free text. Secrets are replaced first, then matches of the rules, then
     /// words by their shape.
     pub fn text(&mut self, text: &[u8], mut context: LineContext<'_>, out: &mut Vec<u8>) {
@@ -37,7 +32,7 @@ impl Anonymizer {
         let mut query = None;
         while let Some(secret) = secrets::find(text, at) {
             self.text_without_secrets(&text[at..secret.start], context, out);
-            self.pseudonyms.secret(&text[secret.clone()], out);
+            self.pseudonyms.text(Class::Secret, &text[secret.clone()], out);
             at = secret.end;
             // Search for a query only in lines with a secret, because there are few of them.
             if query.get_or_insert_with(|| text.find(QUERY)).is_some_and(|query| query < at) {
@@ -62,16 +57,12 @@ impl Anonymizer {
         TextPass::new(self, &text[at..], context, out).run();
     }
 
-    /// Appends the pseudonym of a text of `class`.
-    pub(crate) fn replace(&mut self, class: Class, text: &[u8], out: &mut Vec<u8>) {
+    /// Appends the pseudonym of a text of `class`, which a rule names.
+    fn replace(&mut self, class: Class, text: &[u8], out: &mut Vec<u8>) {
         match class {
             Class::Ip | Class::Host => self.pseudonyms.host(text, out),
             Class::User => self.pseudonyms.user(&mls_event::clean(text), out),
-            Class::QueueId => self.pseudonyms.queue_id(text, out),
-            Class::Secret => self.pseudonyms.secret(text, out),
-            Class::MessageId | Class::Subject | Class::Session | Class::Challenge | Class::Asn => {
-                self.pseudonyms.text(class, text, out);
-            }
+            _ => self.pseudonyms.text(class, text, out),
         }
     }
 

@@ -30,35 +30,36 @@ pub enum Class {
 }
 
 impl Class {
-    pub(crate) const COUNT: usize = 10;
+    /// Every class, in the order of the enum: its name, and the first letter of its pseudonyms. A
+    /// pseudonym begins with a letter, so that it is never a number or an address.
+    pub(crate) const ALL: [(Self, &'static str, u8); 10] = [
+        (Self::Ip, "ip", b'h'),
+        (Self::Host, "host", b'h'),
+        (Self::User, "user", b'u'),
+        (Self::MessageId, "message-id", b'm'),
+        (Self::Subject, "subject", b's'),
+        (Self::Session, "session", b'd'),
+        (Self::Challenge, "challenge", b'c'),
+        (Self::Asn, "asn", b'h'),
+        (Self::Secret, "secret", b'p'),
+        (Self::QueueId, "queue-id", b'h'),
+    ];
 
     /// The name on the command line, in files of rules and in maps.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Ip => "ip",
-            Self::Host => "host",
-            Self::User => "user",
-            Self::MessageId => "message-id",
-            Self::Subject => "subject",
-            Self::Session => "session",
-            Self::Challenge => "challenge",
-            Self::Asn => "asn",
-            Self::Secret => "secret",
-            Self::QueueId => "queue-id",
-        }
+        Self::ALL[self as usize].1
     }
 
-    /// The first letter of the pseudonyms, so that a pseudonym is never a number or an address.
     pub(crate) fn letter(self) -> u8 {
-        match self {
-            Self::User => b'u',
-            Self::MessageId => b'm',
-            Self::Subject => b's',
-            Self::Session => b'd',
-            Self::Challenge => b'c',
-            Self::Secret => b'p',
-            Self::Ip | Self::Host | Self::Asn | Self::QueueId => b'h',
-        }
+        Self::ALL[self as usize].2
     }
 }
+
+const _: () = {
+    let mut n = 0;
+    while n < Class::ALL.len() {
+        assert!(Class::ALL[n].0 as usize == n, "the classes are in the order of the enum");
+        n += 1;
+    }
+};

@@ -36,25 +36,23 @@ impl Anonymizer {
     }
 
     fn cell<'a>(&mut self, cell: &'a str, column: Column) -> Cow<'a, str> {
-        let unknown =
-            if column == Column::Hostname { Unknown::Null } else { Unknown::NotAvailable };
         let Some(value) = cell::decode(cell) else { return Cow::Borrowed(cell) };
         let mut text = Vec::new();
         match column {
-            Column::Date | Column::ReverseDnsStatus | Column::CountryCode => {
-                return Cow::Borrowed(cell);
+            Column::Asn | Column::Aso if !self.pseudonyms.keeps(Class::Asn) => {
+                return cell::encode(None, Unknown::NotAvailable);
             }
-            Column::Asn | Column::Aso if self.pseudonyms.keeps(Class::Asn) => {
-                return Cow::Borrowed(cell);
-            }
-            Column::Asn | Column::Aso => {
-                return Cow::Owned(cell::encode(None, unknown).into_owned());
-            }
+            Column::Date
+            | Column::ReverseDnsStatus
+            | Column::CountryCode
+            | Column::Asn
+            | Column::Aso => return Cow::Borrowed(cell),
             Column::User => self.pseudonyms.user(&value, &mut text),
             Column::Server | Column::Ip | Column::Hostname => {
                 self.pseudonyms.host(value.as_bytes(), &mut text);
             }
         }
-        Cow::Owned(cell::encode(Some(&String::from_utf8_lossy(&text)), unknown).into_owned())
+        let text = String::from_utf8_lossy(&text);
+        Cow::Owned(cell::encode(Some(&text), Unknown::NotAvailable).into_owned())
     }
 }

@@ -15,18 +15,14 @@ pub(crate) enum InputFormat {
 }
 
 impl InputFormat {
-    /// Returns the format of a stream that begins with `line`.
+    /// Returns the format of a stream whose first line that is not blank is `line`.
     pub(crate) fn of(line: &[u8]) -> Self {
         let mut decoder = Decoder::new("UTC".parse().unwrap_or_default());
-        let is_docker = mls_parse::docker::DockerLine::parse(line).is_some();
-        let is_record = || line.starts_with(b"{") && !matches!(kind(line), Err(BadRecord::Json(_)));
-        let is_row =
-            |decoder: &mut Decoder| !line.trim_ascii().is_empty() && decoder.decode(line).is_ok();
-        if is_docker {
+        if mls_parse::docker::DockerLine::parse(line).is_some() {
             Self::Log
-        } else if is_record() {
+        } else if line.starts_with(b"{") && !matches!(kind(line), Err(BadRecord::Json(_))) {
             Self::Ndjson
-        } else if is_row(&mut decoder) {
+        } else if decoder.decode(line).is_ok() {
             Self::Csv(Box::new(decoder))
         } else {
             Self::Log

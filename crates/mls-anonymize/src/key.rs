@@ -57,16 +57,14 @@ impl PseudonymKey {
 
     /// Derives the key for `purpose`: HKDF-Expand with SHA-256 (RFC 5869); this key is its
     /// pseudo-random key.
-    ///
-    /// # Errors
-    /// Exit 70 if HKDF refuses the length. 32 bytes are always allowed.
-    pub fn for_purpose(&self, purpose: &str) -> anyhow::Result<[u8; 32]> {
+    #[must_use]
+    pub fn for_purpose(&self, purpose: &str) -> [u8; 32] {
         let mut key = [0; 32];
-        let expanded = Hkdf::<Sha256>::from_prk(&self.0)
-            .ok()
-            .map(|hkdf| hkdf.expand(purpose.as_bytes(), &mut key));
-        matches!(expanded, Some(Ok(())))
-            .then_some(key)
-            .ok_or_else(|| Exit::Software.error("a key could not be derived"))
+        let hkdf = Hkdf::<Sha256>::from_prk(&self.0);
+        let expanded = hkdf.map(|hkdf| hkdf.expand(purpose.as_bytes(), &mut key));
+        if !matches!(expanded, Ok(Ok(()))) {
+            unreachable!("HKDF-Expand gives 32 bytes for a key of 32 bytes");
+        }
+        key
     }
 }

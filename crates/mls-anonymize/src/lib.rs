@@ -117,7 +117,7 @@ use rules::Rules;
 pub fn run(args: Args, _config: Config) -> anyhow::Result<()> {
     let key = args.key_file.as_deref().map_or_else(PseudonymKey::random, PseudonymKey::load)?;
     let rules = args.rules.as_deref().map(Rules::load).transpose()?.unwrap_or_default();
-    let mut pseudonyms = Pseudonyms::new(&key, &args.keep)?;
+    let mut pseudonyms = Pseudonyms::new(&key, &args.keep);
     pseudonyms.map = (args.verify || args.map.is_some()).then(PseudonymMap::default);
     let mut anonymizer = Anonymizer::new(pseudonyms, rules, args.queue_ids);
     let source =
@@ -144,7 +144,8 @@ pub fn run(args: Args, _config: Config) -> anyhow::Result<()> {
     // Create the map before the log is written, so that there is never a log without its map.
     output::write(Some(map), 0o600, |out| {
         share(&args, &mut blocks, &source, &mut anonymizer, &allowed)?;
-        let (mut out, map) = (io::BufWriter::new(out), anonymizer.take_map().unwrap_or_default());
+        let mut out = io::BufWriter::new(out);
+        let map = anonymizer.pseudonyms.map.take().unwrap_or_default();
         let map = map.write(&mut out).and_then(|()| out.flush());
         map.with_context(|| format!("writing the map {name}")).or_exit(Exit::CantCreat)
     })

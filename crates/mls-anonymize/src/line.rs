@@ -10,15 +10,8 @@ use crate::anonymizer::Anonymizer;
 use crate::secrets;
 use crate::text::{LineContext, name_in_parentheses};
 
-/// A field of an attempt that is replaced.
-#[derive(Clone, Copy)]
-enum ReplacedField {
-    Client,
-    Address,
-    Mechanism,
-    User,
-    Reason,
-}
+/// Appends the replacement of a field of an attempt.
+type Replace = fn(&mut Anonymizer, &[u8], LineContext<'_>, &mut Vec<u8>);
 
 /// The queue ID at the beginning of a message, in Postfix's short or long form.
 fn queue_id(message: &[u8]) -> Option<&[u8]> {
@@ -168,22 +161,25 @@ impl Anonymizer {
         let untrusted = offset(pieces.untrusted);
         out.extend_from_slice(&message[done..untrusted]);
         done = untrusted;
-        let fields = [
-            (ReplacedField::Client, pieces.client),
-            (ReplacedField::Address, pieces.address),
-            (ReplacedField::Mechanism, pieces.mechanism),
-            (ReplacedField::User, pieces.user),
-            (ReplacedField::Reason, pieces.reason),
+        let user: Replace = |names, name, _, out| names.pseudonyms.user(&clean(name), out);
+        let fields: [(Replace, _); 5] = [
+            (
+                |names, name, _, out| names.pseudonyms.host(clean(name).as_bytes(), out),
+                pieces.client,
+            ),
+            (Self::address, pieces.address),
+            (|names, name, _, out| names.mechanism(&clean(name), out), pieces.mechanism),
+            (user, pieces.user),
+            (|names, text, context, out| names.reason(&clean(text), context, out), pieces.reason),
         ];
-        let fields = fields.into_iter().filter_map(|(field, text)| Some((field, text?, text?)));
+        let fields = fields.into_iter().filter_map(|(replace, text)| Some((replace, text?, text?)));
         // Dovecot may cut the name of the user only among the fields. It must get one pseudonym.
-        let proxied =
-            pieces.proxied_user.and_then(|name| Some((ReplacedField::User, name, pieces.user?)));
+        let proxied = pieces.proxied_user.and_then(|name| Some((user, name, pieces.user?)));
         let mut fields: Vec<_> = fields.chain(proxied).collect();
         fields.sort_by_key(|(_, place, _)| offset(place));
-        for (field, place, text) in fields {
+        for (replace, place, text) in fields {
             self.message_text(&message[done..offset(place)], context, out);
-            self.field(field, text, context, out);
+            replace(self, text, context, out);
             done = offset(place) + place.len();
         }
         self.message_text(&message[done..], context, out);
@@ -204,24 +200,9 @@ impl Anonymizer {
         self.text(text, context, out);
     }
 
-    fn field(
-        &mut self,
-        field: ReplacedField,
-        text: &[u8],
-        context: LineContext<'_>,
-        out: &mut Vec<u8>,
-    ) {
-        match field {
-            ReplacedField::Client => self.pseudonyms.host(clean(text).as_bytes(), out),
-            ReplacedField::Address => {
-                let (before, address) =
-                    text.split_at(if text.starts_with(b"IPv6:") { 5 } else { 0 });
-                out.extend_from_slice(before);
-                self.pseudonyms.host(address, out);
-            }
-            ReplacedField::Mechanism => self.mechanism(&clean(text), out),
-            ReplacedField::User => self.pseudonyms.user(&clean(text), out),
-            ReplacedField::Reason => self.reason(&clean(text), context, out),
-        }
+    fn address(&mut self, text: &[u8], _: LineContext<'_>, out: &mut Vec<u8>) {
+        let (before, address) = text.split_at(if text.starts_with(b"IPv6:") { 5 } else { 0 });
+        out.extend_from_slice(before);
+        self.pseudonyms.host(address, out);
     }
 }

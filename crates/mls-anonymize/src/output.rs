@@ -11,7 +11,7 @@ use flate2::Compression;
 use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
 use mls_diag::denied::explained;
-use mls_diag::{Exit, OrExit};
+use mls_diag::{Exit, OnFile, OrExit};
 use mls_state::atomic;
 use mls_stream::ndjson::OutputClosed;
 
@@ -57,34 +57,31 @@ pub(crate) fn refuse_input(
 
 /// Lets `fill` write to standard output or to `path`. If `fill` fails, the file does not change. A
 /// new file gets `mode`.
-pub(crate) fn write<T>(
+pub(crate) fn write(
     path: Option<&Path>,
     mode: u32,
-    fill: impl FnOnce(&mut dyn Write) -> anyhow::Result<T>,
-) -> anyhow::Result<T> {
+    fill: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     let Some(path) = path else {
         return fill(&mut File::from(io::stdout().as_fd().try_clone_to_owned()?));
     };
     // Keep the error of `fill` itself: an I/O error cannot hold its exit code.
-    let mut result = None;
+    let mut failed = None;
     let written = atomic::write_with(path, mode, |file| {
         let filled = if is_gzip(path) {
             let mut gzip = GzEncoder::new(&mut *file, Compression::default());
-            fill(&mut gzip).and_then(|value| gzip.finish().map(|_| value).context("compressing"))
+            fill(&mut gzip).and_then(|()| gzip.finish().map(drop).context("compressing"))
         } else {
             fill(file)
         };
-        let ok = filled.is_ok();
-        result = Some(filled);
-        if ok { Ok(()) } else { Err(io::Error::other("not written")) }
+        filled.map_err(|error| {
+            failed = Some(error);
+            io::Error::other("not written")
+        })
     });
-    match (result, written) {
-        (Some(Err(error)), _) => Err(error),
-        (Some(Ok(value)), Ok(())) => Ok(value),
-        (_, Err(error)) => Err(error)
-            .with_context(|| format!("writing {}", path.display()))
-            .or_exit(Exit::CantCreat),
-        (None, Ok(())) => Err(Exit::Software.error("nothing was written")),
+    match failed {
+        Some(error) => Err(error),
+        None => written.on_file("writing", path).or_exit(Exit::CantCreat),
     }
 }
 

@@ -84,19 +84,12 @@ impl Parts {
             let (stamp, stream, tags) = (words.next()?, words.next()?, words.next()?);
             return Some([stamp, b" ", stream, b" F", &tags[1..], b" ", &text].concat());
         }
-        let members = Members::parse(&first).ok()?;
         text.push(b'\n');
         let mut line = Vec::with_capacity(2 * text.len());
-        for (name, value) in members.as_slice() {
-            line.push(if line.is_empty() { b'{' } else { b',' });
-            write_json(&mut line, name);
-            line.push(b':');
-            if name == "log" {
-                write_json(&mut line, &text.to_str_lossy());
-            } else {
-                line.extend_from_slice(value.get().as_bytes());
-            }
-        }
+        Members::parse(&first).ok()?.write_values(&mut line, |name, value, line| match name {
+            "log" => write_json(line, &text.to_str_lossy()),
+            _ => line.extend_from_slice(value.as_bytes()),
+        });
         line.push(b'}');
         Some(line)
     }

@@ -1,6 +1,5 @@
 //! Pseudonyms. Each is a keyed function of the text alone, so one original has one pseudonym.
 
-use std::io::Write;
 use std::net::IpAddr;
 
 use bstr::ByteSlice;
@@ -23,10 +22,10 @@ type PseudonymCache = HashMap<Box<[u8]>, Box<[u8]>, foldhash::fast::RandomState>
 /// the same pseudonym is about one in two million.
 pub struct Pseudonyms {
     pan: CryptoPan,
-    macs: Vec<Hmac<Sha256>>,
+    macs: [Hmac<Sha256>; Class::ALL.len()],
     keep: Vec<Class>,
     /// Recently computed pseudonyms, to save time.
-    cache: [PseudonymCache; Class::COUNT],
+    cache: [PseudonymCache; Class::ALL.len()],
     /// What was replaced, for `--map` and `--verify`.
     pub(crate) map: Option<PseudonymMap>,
 }
@@ -44,30 +43,18 @@ const INVALID: &[u8] = b".invalid";
 
 impl Pseudonyms {
     /// The pseudonyms of `key`. Texts of the classes in `keep` do not change.
-    ///
-    /// # Errors
-    /// Those of [`PseudonymKey::for_purpose`].
-    pub fn new(key: &PseudonymKey, keep: &[Class]) -> anyhow::Result<Self> {
-        let classes = [
-            Class::Ip,
-            Class::Host,
-            Class::User,
-            Class::MessageId,
-            Class::Subject,
-            Class::Session,
-            Class::Challenge,
-            Class::Asn,
-            Class::Secret,
-            Class::QueueId,
-        ];
-        let macs = classes.map(|class| Ok(Hmac::new_from_slice(&key.for_purpose(class.name())?)?));
-        Ok(Self {
-            pan: CryptoPan::new(&key.for_purpose("Crypto-PAn")?),
-            macs: macs.into_iter().collect::<anyhow::Result<_>>()?,
+    #[must_use]
+    pub fn new(key: &PseudonymKey, keep: &[Class]) -> Self {
+        Self {
+            pan: CryptoPan::new(&key.for_purpose("Crypto-PAn")),
+            macs: Class::ALL.map(|(_, name, _)| {
+                Hmac::new_from_slice(&key.for_purpose(name))
+                    .unwrap_or_else(|_| unreachable!("HMAC accepts a key of any length"))
+            }),
             keep: keep.to_vec(),
             cache: Default::default(),
             map: None,
-        })
+        }
     }
 
     /// Whether texts of this class do not change.
@@ -82,12 +69,8 @@ impl Pseudonyms {
             return ip;
         }
         let pseudonym = self.pan.pseudonym(ip);
-        if let Some(map) = &mut self.map {
-            if pseudonym != ip {
-                map.address(ip, pseudonym);
-            } else if !is_fixed(ip) {
-                map.unchanged_address(ip);
-            }
+        if let Some(map) = self.map.as_mut().filter(|_| !is_fixed(ip)) {
+            map.address(ip, pseudonym);
         }
         pseudonym
     }
@@ -97,11 +80,7 @@ impl Pseudonyms {
         if self.keeps(Class::Ip) {
             return out.extend_from_slice(text);
         }
-        // Writing to memory cannot fail.
-        let _ = match self.address(ip) {
-            IpAddr::V4(ip) => write!(out, "{ip}"),
-            IpAddr::V6(ip) => write!(out, "{ip}"),
-        };
+        mls_event::write_ip(out, self.address(ip));
     }
 
     /// Appends the pseudonym of a host or domain name: one label for its last two labels, one for each
@@ -174,11 +153,6 @@ impl Pseudonyms {
             self.hash(class, clean(text).as_bytes(), out);
             self.remember(class, text, &out[start..]);
         }
-    }
-
-    /// Appends the pseudonym of a secret.
-    pub fn secret(&mut self, secret: &[u8], out: &mut Vec<u8>) {
-        self.text(Class::Secret, secret, out);
     }
 
     /// Appends a queue ID of the same length. It consists of hexadecimal digits, which are valid in

@@ -1,7 +1,7 @@
 //! The pseudonyms of a run and their originals, for `--map` and `--verify`. The map grows with the
 //! number of different originals.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::net::IpAddr;
 
@@ -13,8 +13,6 @@ use crate::class::Class;
 #[derive(Debug, Default)]
 pub struct PseudonymMap {
     pairs: BTreeMap<Class, BTreeMap<Box<str>, Box<str>>>,
-    /// Public addresses that are their own pseudonyms under this key.
-    unchanged: BTreeSet<IpAddr>,
 }
 
 impl PseudonymMap {
@@ -24,16 +22,6 @@ impl PseudonymMap {
             &ip.to_canonical().to_string(),
             &pseudonym.to_canonical().to_string(),
         );
-    }
-
-    /// Records a public address that is its own pseudonym.
-    pub(crate) fn unchanged_address(&mut self, ip: IpAddr) {
-        self.unchanged.insert(ip.to_canonical());
-    }
-
-    /// Public addresses that are their own pseudonyms, in order.
-    pub fn unchanged_addresses(&self) -> impl Iterator<Item = IpAddr> {
-        self.unchanged.iter().copied()
     }
 
     pub(crate) fn text(&mut self, class: Class, original: &[u8], pseudonym: &[u8]) {

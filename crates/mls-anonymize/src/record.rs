@@ -16,8 +16,6 @@ enum MemberContent {
     User,
     Mechanism,
     Reason,
-    /// In an alert: an address or a user name, as its `kind` says.
-    Key,
     /// Derived from the address. It would reveal the address.
     Derived,
     /// A sentence that contains names and addresses.
@@ -26,7 +24,9 @@ enum MemberContent {
     Anything,
 }
 
-fn content_of(name: &str) -> MemberContent {
+/// The content of the member `name`. `key` is the content of the member `key` of an alert: an address
+/// or a user name, as its `kind` says.
+fn content_of(name: &str, key: MemberContent) -> MemberContent {
     match name {
         "v" | "type" | "date" | "service" | "pid" | "outcome" | "attempts" | "port" | "pos"
         | "queue_id" | "reverse_dns_status" | "country_code" => MemberContent::Facts,
@@ -34,7 +34,7 @@ fn content_of(name: &str) -> MemberContent {
         "user" => MemberContent::User,
         "mechanism" => MemberContent::Mechanism,
         "reason" => MemberContent::Reason,
-        "key" => MemberContent::Key,
+        "key" => key,
         "asn" | "aso" => MemberContent::Derived,
         "evidence" => MemberContent::Sentence,
         _ => MemberContent::Anything,
@@ -71,23 +71,11 @@ impl Anonymizer {
         inside: &str,
         out: &mut Vec<u8>,
     ) -> Result<(), BadRecord> {
-        let members = Members::parse(line)?;
-        out.push(b'{');
-        for (i, (name, value)) in members.as_slice().iter().enumerate() {
-            if i > 0 {
-                out.push(b',');
-            }
-            write_json(out, name);
-            out.push(b':');
-            match &**name {
-                "log" => write_json(out, inside),
-                "time" | "stream" => out.extend_from_slice(value.get().as_bytes()),
-                _ => {
-                    let context = LineContext::default();
-                    self.value(value.get(), MemberContent::Anything, context, DEPTH, out);
-                }
-            }
-        }
+        Members::parse(line)?.write_values(out, |name, value, out| match name {
+            "log" => write_json(out, inside),
+            "time" | "stream" => out.extend_from_slice(value.as_bytes()),
+            _ => self.value(value, MemberContent::Anything, LineContext::default(), DEPTH, out),
+        });
         out.push(b'}');
         Ok(())
     }
@@ -109,8 +97,7 @@ impl Anonymizer {
             if i > 0 {
                 out.push(b',');
             }
-            let of_name = content_of(name);
-            let held = if matches!(of_name, MemberContent::Key) { key } else { of_name };
+            let held = content_of(name, key);
             if matches!(held, MemberContent::Anything) {
                 self.json_string(name, MemberContent::Anything, context, out);
             } else {
@@ -178,13 +165,7 @@ impl Anonymizer {
             MemberContent::User => self.pseudonyms.user(text, &mut buffer),
             MemberContent::Mechanism => self.mechanism(text, &mut buffer),
             MemberContent::Reason => self.reason(text, context, &mut buffer),
-            MemberContent::Facts
-            | MemberContent::Derived
-            | MemberContent::Sentence
-            | MemberContent::Anything
-            | MemberContent::Key => {
-                self.text(text.as_bytes(), context, &mut buffer);
-            }
+            _ => self.text(text.as_bytes(), context, &mut buffer),
         }
         write_json(out, &buffer.to_str_lossy());
         self.buffer = buffer;
@@ -202,7 +183,7 @@ mod tests {
         // The words in `kind` and the numbers in `threshold` do not look like names.
         let by_shape = ["kind", "threshold"];
         for name in [Auth::MEMBERS, Enrichment::MEMBERS, Alert::MEMBERS].concat() {
-            let rule = content_of(name);
+            let rule = content_of(name, MemberContent::Name);
             assert_eq!(matches!(rule, MemberContent::Anything), by_shape.contains(&name), "{name}");
         }
     }

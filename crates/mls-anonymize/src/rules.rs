@@ -69,10 +69,6 @@ impl Rules {
 }
 
 fn classes() -> String {
-    let names: Vec<&str> = Class::value_variants()
-        .iter()
-        .filter(|class| **class != Class::QueueId)
-        .map(|class| class.name())
-        .collect();
+    let names: Vec<&str> = Class::value_variants().iter().map(|class| class.name()).collect();
     names.join(", ")
 }

@@ -117,10 +117,6 @@ impl<'a, 'o> TextPass<'a, 'o> {
         self.replace(range, |anonymizer, name, out| anonymizer.pseudonyms.host(name, out))
     }
 
-    fn secret(&mut self, range: Range<usize>) -> usize {
-        self.replace(range, |anonymizer, text, out| anonymizer.pseudonyms.secret(text, out))
-    }
-
     fn user(&mut self, range: Range<usize>) -> usize {
         self.replace(range, |anonymizer, name, out| anonymizer.pseudonyms.user(&clean(name), out))
     }

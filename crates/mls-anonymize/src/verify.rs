@@ -90,6 +90,9 @@ struct ReadAttempt {
     texts: [Option<Vec<u8>>; 4],
 }
 
+/// Appends the replacement of a text.
+type Replace = fn(&mut Anonymizer, &str, LineContext<'_>, &mut Vec<u8>);
+
 impl ReadAttempt {
     fn read(pieces: &Pieces<'_>) -> Self {
         let text = |text: Option<&[u8]>| text.map(|text| clean(text).into_owned().into_bytes());
@@ -119,25 +122,17 @@ impl ReadAttempt {
         context: LineContext<'_>,
     ) -> Self {
         let mut said = Self::read(pieces);
-        let mut replaced =
-            |text: &Option<Vec<u8>>,
-             how: fn(&mut Anonymizer, &str, LineContext<'_>, &mut Vec<u8>)| {
-                text.as_ref().map(|text| {
-                    let mut out = Vec::new();
-                    how(anonymizer, &text.to_str_lossy(), context, &mut out);
-                    out
-                })
-            };
-        said.texts = [
-            replaced(&said.texts[0], |anonymizer, name, _, out| {
-                anonymizer.pseudonyms.host(name.as_bytes(), out);
-            }),
-            replaced(&said.texts[1], |anonymizer, name, _, out| {
-                anonymizer.pseudonyms.user(name, out);
-            }),
-            replaced(&said.texts[2], Anonymizer::reason),
-            replaced(&said.texts[3], |anonymizer, name, _, out| anonymizer.mechanism(name, out)),
+        let replace: [Replace; 4] = [
+            |names, name, _, out| names.pseudonyms.host(name.as_bytes(), out),
+            |names, name, _, out| names.pseudonyms.user(name, out),
+            Anonymizer::reason,
+            |names, name, _, out| names.mechanism(name, out),
         ];
+        for (text, replace) in said.texts.iter_mut().zip(replace) {
+            if let Some(text) = text {
+                replace(anonymizer, &std::mem::take(text).to_str_lossy(), context, text);
+            }
+        }
         said.ip = said.ip.map(|ip| anonymizer.pseudonyms.address(ip));
         said
     }
@@ -165,15 +160,8 @@ pub(crate) fn record(read: &[u8], written: &[u8]) -> Option<&'static str> {
 
 /// Returns the difference between a row and its result in the cells that are kept.
 pub(crate) fn row(read: &[u8], written: &[u8]) -> Option<&'static str> {
-    let mut decoders = [Decoder::new(Zone::default()), Decoder::new(Zone::default())];
-    let [read, written] = [read, written]
-        .into_iter()
-        .zip(&mut decoders)
-        .map(|(line, decoder)| decoder.decode(line).ok().flatten().map(facts))
-        .collect::<Vec<_>>()
-        .try_into()
-        .ok()?;
-    (read != written).then_some("a cell that is kept")
+    let kept = |line| Decoder::new(Zone::default()).decode(line).ok().flatten().map(facts);
+    (kept(read) != kept(written)).then_some("a cell that is kept")
 }
 
 /// An event without the members that are replaced.
@@ -209,7 +197,7 @@ pub(crate) fn find_originals(
     kept: &HashSet<String>,
     allowed: &HashSet<String>,
 ) -> anyhow::Result<()> {
-    if let Some(ip) = map.unchanged_addresses().next() {
+    if let Some((ip, _)) = map.of(Class::Ip).find(|(original, pseudonym)| original == pseudonym) {
         return Err(Exit::DataErr.error(format!(
             "with this key, the pseudonym of {ip} is the same address; use another key (without \
              --key-file: run mls-anonymize again)"

@@ -47,6 +47,12 @@ impl<'a> Members<'a> {
     /// Appends the object to `out` without its closing brace. The caller can add members, each with
     /// a leading comma, and then closes the object.
     pub fn write_open(&self, out: &mut Vec<u8>) {
+        self.write_values(out, |_, value, out| out.extend_from_slice(value.as_bytes()));
+    }
+
+    /// Like [`Self::write_open`], but `write` appends each value. It gets the name and the JSON text
+    /// of the value.
+    pub fn write_values(&self, out: &mut Vec<u8>, mut write: impl FnMut(&str, &str, &mut Vec<u8>)) {
         out.push(b'{');
         for (i, (name, value)) in self.0.iter().enumerate() {
             if i > 0 {
@@ -54,7 +60,7 @@ impl<'a> Members<'a> {
             }
             write_json(out, name);
             out.push(b':');
-            out.extend_from_slice(value.get().as_bytes());
+            write(name, value.get(), out);
         }
     }
 }

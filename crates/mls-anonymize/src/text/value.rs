@@ -51,7 +51,7 @@ impl TextPass<'_, '_> {
             b"session" => self.pseudonym(Class::Session, self.whole_value(start)),
             // The last field of Dovecot's mail_log plugin. The subject may contain anything.
             b"subject" if self.context.dovecot => self.pseudonym(Class::Subject, start..text.len()),
-            _ if is_password_key(name) => self.secret(self.bare_value(start)),
+            _ if is_password_key(name) => self.pseudonym(Class::Secret, self.bare_value(start)),
             b"orig_queue_id" if self.anonymizer.queue_ids => self.queue_id(self.bare_value(start)),
             _ if is_rewritten_sender(name) => self.rewritten_sender(key.start, start),
             _ => {

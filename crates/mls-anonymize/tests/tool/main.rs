@@ -29,9 +29,12 @@ fn key() -> &'static str {
     KEY
 }
 
+fn pseudonyms() -> Pseudonyms {
+    Pseudonyms::new(&PseudonymKey::load(Path::new(key())).unwrap(), &[])
+}
+
 fn anonymizer() -> Anonymizer {
-    let key = PseudonymKey::load(Path::new(key())).unwrap();
-    Anonymizer::new(Pseudonyms::new(&key, &[]).unwrap(), Rules::default(), false)
+    Anonymizer::new(pseudonyms(), Rules::default(), false)
 }
 
 fn anonymize(log: &[u8]) -> Vec<u8> {

@@ -1,19 +1,11 @@
 //! Which texts of a line are replaced.
 
-use std::path::Path;
-
-use mls_anonymize::key::PseudonymKey;
-use mls_anonymize::pseudonym::Pseudonyms;
-
-use crate::{anonymize, key};
+use crate::{anonymize, pseudonyms};
 
 #[test]
 fn a_bare_word_is_replaced_if_the_words_before_it_introduce_a_name() {
     let pseudonym = |user: bool, name: &str| {
-        let (mut names, mut out) = (
-            Pseudonyms::new(&PseudonymKey::load(Path::new(key())).unwrap(), &[]).unwrap(),
-            Vec::new(),
-        );
+        let (mut names, mut out) = (pseudonyms(), Vec::new());
         if user {
             names.user(name, &mut out);
         } else {
@@ -155,8 +147,7 @@ fn text_that_header_and_body_checks_quote_is_replaced() {
 
 #[test]
 fn a_message_id_has_the_same_pseudonym_in_the_lines_of_all_programs() {
-    let (mut names, mut out) =
-        (Pseudonyms::new(&PseudonymKey::load(Path::new(key())).unwrap(), &[]).unwrap(), Vec::new());
+    let (mut names, mut out) = (pseudonyms(), Vec::new());
     names.mail(mls_anonymize::class::Class::MessageId, b"a.7+x", b"wilma.test", &mut out);
     let pseudonym = String::from_utf8(out).unwrap();
     for message in [

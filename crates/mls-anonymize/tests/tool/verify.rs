@@ -118,7 +118,7 @@ fn verify_refuses_a_public_address_that_is_its_own_pseudonym() {
     let mut keys = (1..20).map(|n| {
         write!(File::create(&path).unwrap(), "{n:064x}").unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-        let key = PseudonymKey::load(&path).unwrap().for_purpose("Crypto-PAn").unwrap();
+        let key = PseudonymKey::load(&path).unwrap().for_purpose("Crypto-PAn");
         mls_anonymize::address::CryptoPan::new(&key)
     });
     let unchanged = |pseudonyms: mls_anonymize::address::CryptoPan| {
