@@ -149,7 +149,10 @@ impl Dns {
                     Err(error) => {
                         log::warn!("reverse DNS is off: {error:#}");
                         self.is_disabled = true;
-                        return self.give_up();
+                        self.give_up();
+                        // The DNS was not too slow, so do not report that.
+                        self.given_up = 0;
+                        return;
                     }
                 },
             };

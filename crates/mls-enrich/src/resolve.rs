@@ -12,7 +12,6 @@ use std::time::Duration;
 use anyhow::Context;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig};
-use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::{Name, RecordType};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -36,7 +35,7 @@ impl Resolver {
     /// Starts a thread that queries `server`, or else `/etc/hosts` and the servers in
     /// `/etc/resolv.conf`. Each lookup takes at most `timeout`.
     pub(crate) fn start(server: Option<SocketAddr>, timeout: Duration) -> anyhow::Result<Self> {
-        let resolver = resolver(server, timeout).context("/etc/resolv.conf")?;
+        let resolver = resolver(server, timeout)?;
         let (requests, requests_end) = unbounded_channel();
         let (answers_end, answers) = channel();
         let (wakeup, waker) = UnixStream::pair().context("making a socket pair")?;
@@ -94,7 +93,7 @@ async fn serve(mut requests: UnboundedReceiver<IpAddr>, worker: Worker) {
     }
 }
 
-fn resolver(server: Option<SocketAddr>, timeout: Duration) -> Result<TokioResolver, NetError> {
+fn resolver(server: Option<SocketAddr>, timeout: Duration) -> anyhow::Result<TokioResolver> {
     let mut builder = if let Some(server) = server {
         let connections =
             [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
@@ -108,7 +107,7 @@ fn resolver(server: Option<SocketAddr>, timeout: Duration) -> Result<TokioResolv
         builder.options_mut().use_hosts_file = ResolveHosts::Never;
         builder
     } else {
-        TokioResolver::builder_tokio()?
+        TokioResolver::builder_tokio().context("/etc/resolv.conf")?
     };
     let options = builder.options_mut();
     options.timeout = timeout / u32::from(TRIES);
@@ -117,7 +116,7 @@ fn resolver(server: Option<SocketAddr>, timeout: Duration) -> Result<TokioResolv
     // outlives the run.
     options.num_concurrent_reqs = 1;
     options.cache_size = 0;
-    builder.build()
+    Ok(builder.build()?)
 }
 
 /// Looks up the name of an address.
