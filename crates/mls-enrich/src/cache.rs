@@ -233,18 +233,6 @@ mod tests {
     }
 
     #[test]
-    fn a_disabled_cache_keeps_nothing() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("cache");
-        let mut cache =
-            AnswerCache::load(&DnsCache { enabled: false, ..config(9) }, Some(path.clone()), NOW);
-        cache.insert(ip(1), named("x"), NOW);
-        assert_eq!(cache.get(ip(1), NOW), None);
-        cache.save(NOW);
-        assert!(!path.exists());
-    }
-
-    #[test]
     fn two_runs_at_once_keep_each_others_answers() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("cache");

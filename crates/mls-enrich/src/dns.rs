@@ -9,16 +9,17 @@ use std::cell::OnceCell;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use mls_config::config::DnsCache;
 use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::answer::DnsAnswer;
+use crate::args::Args;
 use crate::budget::Budget;
 use crate::cache::{self, AnswerCache};
 use crate::private::is_private;
@@ -27,16 +28,6 @@ use crate::resolve::Resolver;
 /// A lookup may have three sockets open at a time, because hickory sends again after a third of a
 /// second. A process may have 1024.
 const MAX_IN_FLIGHT: usize = 128;
-
-/// How to look names up.
-pub(crate) struct DnsSettings {
-    pub(crate) server: Option<SocketAddr>,
-    pub(crate) timeout: Duration,
-    pub(crate) budget: Duration,
-    pub(crate) private: bool,
-    pub(crate) cache: DnsCache,
-    pub(crate) cache_file: Option<PathBuf>,
-}
 
 /// An answer that is set later; `None` if the lookup was given up.
 pub(crate) type Pending = Rc<OnceCell<Option<DnsAnswer>>>;
@@ -62,7 +53,9 @@ struct Awaited {
 }
 
 pub(crate) struct Dns {
-    settings: DnsSettings,
+    args: Args,
+    cache_settings: DnsCache,
+    cache_file: Option<PathBuf>,
     budget: Budget,
     /// The cache; it is read at the first lookup.
     cache: Option<AnswerCache>,
@@ -85,10 +78,12 @@ pub(crate) struct Dns {
 }
 
 impl Dns {
-    pub(crate) fn new(settings: DnsSettings) -> Self {
-        let budget = Budget::new(settings.budget, Instant::now());
+    pub(crate) fn new(args: Args, cache_settings: DnsCache, cache_file: Option<PathBuf>) -> Self {
+        let budget = Budget::new(args.dns_budget, Instant::now());
         Self {
-            settings,
+            args,
+            cache_settings,
+            cache_file,
             budget,
             cache: None,
             pending: HashMap::new(),
@@ -104,7 +99,7 @@ impl Dns {
 
     /// Looks up an address, now or when other lookups have ended.
     pub(crate) fn look_up(&mut self, ip: IpAddr) -> Lookup {
-        if self.is_disabled || (is_private(ip) && !self.settings.private) {
+        if self.is_disabled || (is_private(ip) && !self.args.dns_private) {
             return Lookup::Skipped;
         }
         if let Some(awaited) = self.pending.get_mut(&ip) {
@@ -116,9 +111,9 @@ impl Dns {
             return Lookup::Pending(Rc::clone(&awaited.answer));
         }
         let now = cache::now();
-        let DnsSettings { cache, cache_file, .. } = &self.settings;
-        let cache =
-            self.cache.get_or_insert_with(|| AnswerCache::load(cache, cache_file.clone(), now));
+        let cache = self.cache.get_or_insert_with(|| {
+            AnswerCache::load(&self.cache_settings, self.cache_file.clone(), now)
+        });
         if let Some(answer) = cache.get(ip, now) {
             return Lookup::Done(answer.clone());
         }
@@ -144,7 +139,7 @@ impl Dns {
         {
             let resolver = match &mut self.resolver {
                 Some(resolver) => resolver,
-                none => match Resolver::start(self.settings.server, self.settings.timeout) {
+                none => match Resolver::start(self.args.dns_server, self.args.dns_timeout) {
                     Ok(resolver) => none.insert(resolver),
                     Err(error) => {
                         log::warn!("reverse DNS is off: {error:#}");
@@ -232,7 +227,7 @@ impl Dns {
             log::warn!(
                 "the DNS was too slow (more than --dns-budget, {} s): {} no reverse DNS status; \
                  addresses with more records were looked up first",
-                self.settings.budget.as_secs_f64(),
+                self.args.dns_budget.as_secs_f64(),
                 mls_diag::count(self.given_up as u64, "record has", "records have")
             );
             self.given_up = 0;

@@ -52,7 +52,7 @@ use mls_config::Config;
 use mls_stream::ndjson::{Reader, Writer};
 
 pub use args::Args;
-use dns::{Dns, DnsSettings};
+use dns::Dns;
 use stream::Enricher;
 
 /// Runs the tool.
@@ -60,21 +60,13 @@ use stream::Enricher;
 /// # Errors
 /// Exit 65 or 66 if a flag names a database that cannot be used. Exit 74 if reading stdin or
 /// writing stdout fails.
-#[expect(clippy::needless_pass_by_value, reason = "the shape of every tool's run")]
 pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     let databases = args.databases.open(&config)?;
     let state_file = |name| config.paths.in_state_dir(name);
     if let Some(warning) = databases.warning() {
         daily::warn(&warning, state_file("missing-databases").as_deref());
     }
-    let settings = DnsSettings {
-        server: args.dns_server,
-        timeout: args.dns_timeout,
-        budget: args.dns_budget,
-        private: args.dns_private,
-        cache_file: state_file("dns-cache.ndjson"),
-        cache: config.dns_cache,
-    };
-    let dns = (!args.no_dns).then(|| Dns::new(settings));
+    let cache_file = state_file("dns-cache.ndjson");
+    let dns = (!args.no_dns).then(|| Dns::new(args, config.dns_cache, cache_file));
     Enricher::new(databases, dns, Writer::stdout()?).run(Reader::stdin()?)
 }

@@ -6,7 +6,9 @@ use mls_event::{Auth, BadRecord, Enrichment, Members};
 
 /// An `auth` record without the five members.
 pub(crate) struct UnenrichedRecord<'a> {
-    ip: Option<IpAddr>,
+    /// The address. None if the record has none, or if `ip` is not an address: the sink then refuses
+    /// the record.
+    pub(crate) ip: Option<IpAddr>,
     rest: RecordRest<'a>,
 }
 
@@ -27,12 +29,6 @@ impl<'a> UnenrichedRecord<'a> {
         members.remove(Enrichment::MEMBERS);
         let ip = members.get("ip").and_then(|ip| serde_json::from_str::<IpAddr>(ip.get()).ok());
         Ok(Self { ip: ip.map(|ip| ip.to_canonical()), rest: RecordRest::Members(members) })
-    }
-
-    /// The address. None if the record has none, or if `ip` is not an address: the sink then refuses
-    /// the record.
-    pub(crate) fn ip(&self) -> Option<IpAddr> {
-        self.ip
     }
 
     /// Appends the record with the members `added`, and a newline.
@@ -83,7 +79,7 @@ mod tests {
         ] {
             let line = format!(r#"{{"v":1,"type":"auth","ip":{ip}}}"#);
             let found =
-                UnenrichedRecord::parse(line.as_bytes()).unwrap().ip().map(|ip| ip.to_string());
+                UnenrichedRecord::parse(line.as_bytes()).unwrap().ip.map(|ip| ip.to_string());
             assert_eq!(found.as_deref(), expected);
         }
     }

@@ -99,7 +99,7 @@ impl Enricher {
             Ok(record) => record,
             Err(why) => return Ok(Err(why)),
         };
-        let ip = record.ip();
+        let ip = record.ip;
         let location = ip.map(|ip| self.locate(ip)).unwrap_or_default();
         let lookup = match (ip, &mut self.dns) {
             (Some(ip), Some(dns)) => dns.look_up(ip),

@@ -47,6 +47,8 @@ fn a_disabled_or_expired_cache_is_not_used() {
             run(command(server.address).args(["--config", &conf]), &[auth("11.0.0.1")]);
             assert_eq!(server.questions()[&arpa(ip("11.0.0.1"))], run_number, "{setting}");
         }
+        let is_written = dir.path().join("dns-cache.ndjson").exists();
+        assert_eq!(is_written, setting.starts_with("ttl"), "{setting}");
     }
 }
 
