@@ -46,24 +46,8 @@ enum Task {
     Server {
         /// Directory for the files; created if it is missing
         directory: PathBuf,
-        /// Number of users
-        #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..))]
-        users: u64,
-        /// Number of days from 1 June 2026
-        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(5..=1000))]
-        days: u64,
-        /// Number of honest users whose behaviour is unusual
-        #[arg(long, default_value_t = 165)]
-        odd: u64,
-        /// Number of accounts that attackers log in to
-        #[arg(long, default_value_t = 26)]
-        compromised: u64,
-        /// Spraying campaigns of each botnet in ten days
-        #[arg(long, default_value_t = 60)]
-        spray: u64,
-        /// Seed of the random numbers
-        #[arg(long, default_value_t = 1)]
-        seed: u64,
+        #[command(flatten)]
+        options: Options,
     },
     /// Write IP databases of the size of the published ones: CSV files, and an MMDB file of the AS databases
     Ipdb {
@@ -83,10 +67,7 @@ fn main() -> anyhow::Result<()> {
             csv::write(seed, rows, days, variety, &mut out)?;
             Ok(out.flush()?)
         }
-        Task::Server { directory, users, days, odd, compromised, spray, seed } => {
-            let options = Options { seed, users, days, odd, compromised, spray };
-            write_server(&directory, &Server::new(options))
-        }
+        Task::Server { directory, options } => write_server(&directory, &Server::new(options)),
         Task::Ipdb { directory, seed } => write_databases(&directory, seed),
     }
 }

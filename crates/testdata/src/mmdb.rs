@@ -73,17 +73,13 @@ impl MmdbWriter {
         }
     }
 
-    /// Adds a range of [`ipdb`], as networks.
+    /// Adds a range of the AS database of [`ipdb`], as networks. Ignores other ranges.
     pub fn range(&mut self, range: &IpRange, family: usize) {
-        let offset = self.value(&match range.entry {
-            ipdb::RangeValue::Country(code) => {
-                MmdbValue::Map(vec![("country_code", MmdbValue::Text(code))])
-            }
-            ipdb::RangeValue::System(asn, name) => MmdbValue::Map(vec![
-                ("autonomous_system_number", MmdbValue::Number(asn)),
-                ("autonomous_system_organization", MmdbValue::Text(name)),
-            ]),
-        });
+        let ipdb::RangeValue::System(asn, name) = range.entry else { return };
+        let offset = self.value(&MmdbValue::Map(vec![
+            ("autonomous_system_number", MmdbValue::Number(asn)),
+            ("autonomous_system_organization", MmdbValue::Text(name)),
+        ]));
         let width = if family == 0 { 32 } else { 128 };
         let mut start = range.start;
         while start <= range.end {

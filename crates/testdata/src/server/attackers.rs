@@ -4,41 +4,18 @@
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use mls_event::Outcome;
+use mls_event::{Outcome, Rule};
 
 use super::people::Person;
 use super::world::{Purpose, World};
 use super::{DAY, Event, HOUR, MINUTE, Program};
 use crate::random::Random;
 
-/// How an attacker got in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
-pub enum Method {
-    /// One address guessed passwords of many users, and one guess was right
-    Guessed,
-    /// The attacker knew the password: a botnet logs in from many places
-    Spread,
-    /// Many addresses guessed passwords of this user
-    Targeted,
-}
-
-impl Method {
-    /// The name of the rule that finds this method.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Guessed => "guessed",
-            Self::Spread => "spread",
-            Self::Targeted => "targeted",
-        }
-    }
-}
-
 /// A compromised account.
 #[derive(Clone, Debug)]
 pub struct Compromise {
-    /// How the attacker got in.
-    pub method: Method,
+    /// The rule that finds how the attacker got in.
+    pub rule: Rule,
     /// The account.
     pub user: Rc<str>,
     /// Time of the attacker's first login, in seconds since 1970.
@@ -159,15 +136,15 @@ impl Attackers<'_> {
     pub(crate) fn break_in(
         &mut self,
         user: &Person,
-        method: Method,
+        rule: Rule,
         random: &mut Random,
     ) -> Compromise {
         let day = 3 + random.below(self.days.saturating_sub(4).max(1));
         let at = self.start + DAY * day.cast_signed() + random.below(86_400).cast_signed();
-        match method {
-            Method::Guessed => self.guess(user, at, random),
-            Method::Spread => self.roam(user, at, random),
-            Method::Targeted => self.target(user, at, random),
+        match rule {
+            Rule::Guessed => self.guess(user, at, random),
+            Rule::Spread => self.roam(user, at, random),
+            Rule::Targeted => self.target(user, at, random),
         }
     }
 
@@ -202,7 +179,7 @@ impl Attackers<'_> {
             self.log(after, &name, ip, Outcome::Failure, program);
         }
         self.abuse(user, at, &[ip], random);
-        Compromise { method: Method::Guessed, user: Rc::clone(&user.name), at, ip }
+        Compromise { rule: Rule::Guessed, user: Rc::clone(&user.name), at, ip }
     }
 
     fn other_name(&self, user: &Person, random: &mut Random) -> Rc<str> {
@@ -254,7 +231,7 @@ impl Attackers<'_> {
                 self.log(later, &user.name, *ip, Outcome::Success, Program::Submission);
             }
         }
-        Compromise { method: Method::Spread, user: Rc::clone(&user.name), at: first.0, ip: first.1 }
+        Compromise { rule: Rule::Spread, user: Rc::clone(&user.name), at: first.0, ip: first.1 }
     }
 
     /// Many addresses guess one user's password for days; then one of them, or a new one, logs in.
@@ -283,6 +260,6 @@ impl Attackers<'_> {
         });
         self.log(at, &user.name, ip, Outcome::Success, Program::Submission);
         self.abuse(user, at, &[ip], random);
-        Compromise { method: Method::Targeted, user: Rc::clone(&user.name), at, ip }
+        Compromise { rule: Rule::Targeted, user: Rc::clone(&user.name), at, ip }
     }
 }

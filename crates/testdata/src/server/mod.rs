@@ -13,14 +13,14 @@ mod world;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use mls_event::Outcome;
+use mls_event::{Outcome, Rule};
 
 use crate::random::Random;
 use attackers::Attackers;
 use people::EventWriter;
 use world::World;
 
-pub use attackers::{Compromise, Method};
+pub use attackers::Compromise;
 pub use people::{Oddity, Person};
 pub use score::Score;
 
@@ -32,19 +32,25 @@ const DAY: i64 = 86_400;
 const START: i64 = 1_780_272_000;
 
 /// The size and the contents of a server.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Options {
-    /// Seed of the random numbers.
+    /// Seed of the random numbers
+    #[arg(long, default_value_t = Self::default().seed)]
     pub seed: u64,
-    /// Number of users.
+    /// Number of users
+    #[arg(long, default_value_t = Self::default().users, value_parser = clap::value_parser!(u64).range(1..))]
     pub users: u64,
-    /// Number of days, at least 5.
+    /// Number of days from 1 June 2026
+    #[arg(long, default_value_t = Self::default().days, value_parser = clap::value_parser!(u64).range(5..=1000))]
     pub days: u64,
-    /// Number of honest users whose behaviour is unusual.
+    /// Number of honest users whose behaviour is unusual
+    #[arg(long, default_value_t = Self::default().odd)]
     pub odd: u64,
-    /// Number of compromised accounts. Each of the three methods compromises a third of them.
+    /// Number of compromised accounts. Each of the three methods compromises a third of them
+    #[arg(long, default_value_t = Self::default().compromised)]
     pub compromised: u64,
-    /// Spraying campaigns of a botnet in ten days.
+    /// Spraying campaigns of each botnet in ten days
+    #[arg(long, default_value_t = Self::default().spray)]
     pub spray: u64,
 }
 
@@ -115,11 +121,10 @@ impl Server {
         let mut compromised = Vec::new();
         // Spread compromised accounts over unusual users (who come first) and ordinary users.
         for n in 0..options.compromised {
-            let method = [Method::Guessed, Method::Spread, Method::Targeted]
-                [usize::try_from(n % 3).unwrap_or(0)];
+            let rule = Rule::ALL[usize::try_from(n % 3).unwrap_or(0)];
             let user = n * options.users / options.compromised;
             let user = &people[usize::try_from(user).unwrap_or(0)];
-            compromised.push(attackers.break_in(user, method, &mut random));
+            compromised.push(attackers.break_in(user, rule, &mut random));
         }
         for _ in 0..options.users / 60 {
             let user = random.pick(&people);

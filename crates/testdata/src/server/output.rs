@@ -102,7 +102,7 @@ impl Server {
         for compromise in &self.compromised {
             let at = DateTime::from_timestamp(compromise.at, 0).unwrap_or_default();
             let at = at.to_rfc3339_opts(SecondsFormat::Secs, false);
-            let (method, user, ip) = (compromise.method.name(), &compromise.user, compromise.ip);
+            let (method, user, ip) = (compromise.rule.name(), &compromise.user, compromise.ip);
             writeln!(out, "{method}\t{user}\t{at}\t{ip}")?;
         }
         for person in &self.people {

@@ -218,8 +218,8 @@ impl EventWriter<'_> {
                 let home = person.home(self.world, day, random);
                 let ip = match (person.oddity, trip) {
                     (_, Some(trip)) if random.below(5) > 0 => trip.hotel,
-                    (Oddity::Office, _) if is_at_work => self.office(person.group),
-                    (Oddity::Household, _) => self.household(person.group),
+                    (Oddity::Office, _) if is_at_work => self.shared_address(&person),
+                    (Oddity::Household, _) => self.shared_address(&person),
                     (Oddity::Vpn | Oddity::RovingVpn, _) if day >= begins_vpn => {
                         self.world.networks[*random.pick(&exits)].v4(random.number())
                     }
@@ -315,14 +315,14 @@ impl EventWriter<'_> {
         trips
     }
 
-    fn office(&self, group: u64) -> IpAddr {
+    /// The address of the office or of the household.
+    fn shared_address(&self, person: &Person) -> IpAddr {
         let networks = self.world.of(&[Purpose::Home], Some(COUNTRIES[0]));
-        self.world.networks[networks[0]].v4(50_000 + group)
-    }
-
-    fn household(&self, group: u64) -> IpAddr {
-        let networks = self.world.of(&[Purpose::Home], Some(COUNTRIES[0]));
-        self.world.networks[networks[1]].v4(40_000 + group)
+        let (network, first) = match person.oddity {
+            Oddity::Household => (networks[1], 40_000),
+            _ => (networks[0], 50_000),
+        };
+        self.world.networks[network].v4(first + person.group)
     }
 
     /// Writes events that happen once or in addition to the ordinary logins.
@@ -427,10 +427,7 @@ impl EventWriter<'_> {
             if random.below(25) > 0 {
                 continue;
             }
-            let ip = match person.oddity {
-                Oddity::Household => self.household(person.group),
-                _ => self.office(person.group),
-            };
+            let ip = self.shared_address(person);
             let at = self.start + DAY * day.cast_signed() + 8 * HOUR;
             let at = at + random.below(9 * 3600).cast_signed();
             let wrong: Rc<str> = if random.below(2) == 0 {

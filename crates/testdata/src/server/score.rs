@@ -59,10 +59,10 @@ impl Score {
         compromise: &Compromise,
         findings: &[Finding<'_>],
     ) {
-        let (method, user) = (compromise.method.name(), &*compromise.user);
+        let user = &*compromise.user;
         let of_user: Vec<_> = findings.iter().filter(|finding| finding.user == *user).collect();
         let about = about(server, user);
-        if !of_user.iter().any(|finding| finding.rule.name() == method) {
+        if !of_user.iter().any(|finding| finding.rule == compromise.rule) {
             let rules: Vec<_> = of_user.iter().map(|finding| finding.rule.name()).collect();
             self.remarks.push(format!("missed{about}: {compromise:?}, found by {rules:?}"));
             return;
