@@ -18,7 +18,7 @@ const IPV6_UNICAST: u128 = 1 << 125;
 #[derive(Serialize)]
 struct DatabaseReport<'a> {
     path: &'a Path,
-    kind: DatabaseKind,
+    kind: &'static str,
     rows: u64,
     /// The part of all addresses of the family that the rows cover; null if they cover none.
     ipv4: Option<f64>,
@@ -81,7 +81,7 @@ pub(crate) fn report(
         .map_or_else(|| std::fs::metadata(path)?.modified(), Ok::<SystemTime, std::io::Error>)?;
     let report = DatabaseReport {
         path,
-        kind,
+        kind: kind.name(),
         rows: survey.rows,
         ipv4: part(survey.ipv4, 1 << 32),
         ipv6: part(survey.ipv6, IPV6_UNICAST),

@@ -24,24 +24,16 @@ pub struct Location {
 /// Open databases, and which kinds are missing.
 #[derive(Debug, Default)]
 pub struct IpDatabases {
-    country: Vec<IpDatabase>,
-    asn: Vec<IpDatabase>,
-    lookups: u32,
-    loaded: bool,
-    missing: Vec<String>,
+    /// The databases of each kind. The first one that holds an address answers.
+    pub(crate) country: Vec<IpDatabase>,
+    pub(crate) asn: Vec<IpDatabase>,
+    /// Descriptions of the kinds that have no database.
+    pub(crate) missing: Vec<String>,
+    pub(crate) lookups: u32,
+    pub(crate) loaded: bool,
 }
 
 impl IpDatabases {
-    /// Databases of each kind. The first one that holds an address answers. `missing` describes the
-    /// kinds that have no database.
-    pub(crate) fn new(
-        country: Vec<IpDatabase>,
-        asn: Vec<IpDatabase>,
-        missing: Vec<String>,
-    ) -> Self {
-        Self { country, asn, lookups: 0, loaded: false, missing }
-    }
-
     /// A warning that names the databases that do not exist; `None` if there is one of each kind.
     #[must_use]
     pub fn warning(&self) -> Option<String> {

@@ -43,7 +43,7 @@ impl IpDatabaseFlags {
         let mut missing = Vec::new();
         let [country, asn] =
             DatabaseKind::ALL.map(|kind| self.open_kind(kind, config, &mut missing));
-        Ok(IpDatabases::new(country?, asn?, missing))
+        Ok(IpDatabases { country: country?, asn: asn?, missing, ..IpDatabases::default() })
     }
 
     fn open_kind(

@@ -1,15 +1,11 @@
 //! The two kinds of database, with their default names and sources.
 
-use serde::Serialize;
-
 /// The kind of data in a database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DatabaseKind {
     /// Country of an address.
-    #[serde(rename = "country")]
     Country,
     /// Autonomous system of an address.
-    #[serde(rename = "AS")]
     System,
 }
 

@@ -156,13 +156,6 @@ impl Csv {
         for row in lines.filter_map(RangeRow::parse) {
             country |= row.fields.has_country();
             system |= row.fields.asn().is_some();
-            let is_own = match kind {
-                DatabaseKind::Country => country,
-                DatabaseKind::System => system,
-            };
-            if is_own {
-                return Ok(());
-            }
         }
         if kind.is_other(country, system) { Err(self.bad(&kind.wrong())) } else { Ok(()) }
     }
