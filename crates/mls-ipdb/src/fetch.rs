@@ -91,7 +91,7 @@ pub(crate) fn shown(url: &Url) -> String {
 
 /// Downloads `url` to `file` if it is newer than `origin`.
 ///
-/// Exit 75 for a failure that may be temporary, 69 if the server refuses, 65 if the database is too
+/// Exit 75 for a failure that may be temporary, 69 if the server refuses or a redirect is refused, 65 if the database is too
 /// large, 74 if `file` cannot be written.
 pub(crate) async fn fetch(
     client: &Client,
@@ -130,12 +130,10 @@ async fn once(
         }
     }
     let failed = || format!("downloading {}", shown(url));
-    let mut response = request
-        .send()
-        .await
-        .map_err(reqwest::Error::without_url)
-        .with_context(failed)
-        .or_exit(Exit::TempFail)?;
+    let sent = request.send().await.map_err(reqwest::Error::without_url);
+    let is_refused = sent.as_ref().is_err_and(reqwest::Error::is_redirect);
+    let exit = if is_refused { Exit::Unavailable } else { Exit::TempFail };
+    let mut response = sent.with_context(failed).or_exit(exit)?;
     match response.status() {
         StatusCode::OK => {}
         StatusCode::NOT_MODIFIED if origin.is_some() => return Ok(Fetched::NotModified),
