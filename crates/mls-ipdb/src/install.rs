@@ -107,7 +107,7 @@ impl Candidate {
     pub(crate) fn install(&mut self, kind: DatabaseKind, target: &Path) -> anyhow::Result<()> {
         let shown = target.display();
         if !self.survey.is(kind) {
-            return Err(Exit::DataErr.error(format!("{}, so it cannot be {shown}", kind.wrong())));
+            return Err(Exit::DataErr.error(kind.wrong()));
         }
         if let Ok(old) = survey(target) {
             if !old.same_families(&self.survey) {

@@ -84,7 +84,7 @@ pub(crate) fn update(
     }
     writer.flush()?;
     let of_all = format!("of {}", count(all, "database", "databases"));
-    mls_diag::summary(format_args!("updated {} {of_all}", all - failed));
+    mls_diag::summary(format_args!("up to date: {} {of_all}", all - failed));
     first.map_or(Ok(()), |exit| {
         Err(exit.error(format!("not updated: {failed} {of_all}; old files stay{cure}")))
     })
@@ -98,12 +98,11 @@ fn jobs(
 ) -> anyhow::Result<Vec<Download>> {
     let mut jobs = Vec::new();
     for kind in DatabaseKind::ALL {
-        let (given, configured) = match kind {
-            DatabaseKind::Country => (&sources.country_db_url, &config.geolocation.country_db_url),
-            DatabaseKind::System => (&sources.asn_db_url, &config.asn_aso.asn_db_url),
+        let given = match kind {
+            DatabaseKind::Country => &sources.country_db_url,
+            DatabaseKind::System => &sources.asn_db_url,
         };
-        let urls =
-            if given.is_empty() { configured_urls(kind, configured)? } else { given.clone() };
+        let urls = if given.is_empty() { configured_urls(kind, config)? } else { given.clone() };
         let targets = targets(flags, kind, config);
         if urls.len() > targets.len() {
             return Err(Exit::Config.error(format!(
@@ -120,9 +119,11 @@ fn jobs(
         for (url, target) in urls.into_iter().zip(targets) {
             if FileFormat::of(Path::new(url.path())).mmdb != FileFormat::of(&target).mmdb {
                 return Err(Exit::Config.error(format!(
-                    "{} cannot become {}: only one of the names ends in .mmdb; name another file",
+                    "{} cannot become {}: only one of the names ends in .mmdb; give another URL, \
+                     or name another file with {} FILE",
                     fetch::shown(&url),
-                    target.display()
+                    target.display(),
+                    kind.flag()
                 )));
             }
             jobs.push(Download { kind, url, target });
@@ -140,7 +141,13 @@ fn targets(flags: &IpDatabaseFlags, kind: DatabaseKind, config: &Config) -> Vec<
     paths
 }
 
-fn configured_urls(kind: DatabaseKind, configured: &[String]) -> anyhow::Result<Vec<Url>> {
+fn configured_urls(kind: DatabaseKind, config: &Config) -> anyhow::Result<Vec<Url>> {
+    let (key, configured) = match kind {
+        DatabaseKind::Country => {
+            ("[geolocation] country_db_url", &config.geolocation.country_db_url)
+        }
+        DatabaseKind::System => ("[ASN_ASO] asn_db_url", &config.asn_aso.asn_db_url),
+    };
     if configured.is_empty() {
         return kind.urls().iter().map(|text| Ok(Url::parse(text)?)).collect();
     }
@@ -148,13 +155,8 @@ fn configured_urls(kind: DatabaseKind, configured: &[String]) -> anyhow::Result<
         // The query may hold a key, and the part before the host may hold a password.
         let shown =
             text.split('?').next().and_then(|text| text.rsplit('@').next()).unwrap_or_default();
-        let failed = |why| {
-            Exit::Config.error(format!(
-                "the configured {} database {shown:?} is not a URL: {why}",
-                kind.name()
-            ))
-        };
-        fetch::parse(text).map_err(failed)
+        let failed = |why| format!("{key}: {shown:?} is not a URL: {why}");
+        fetch::parse(text).map_err(|why| Exit::Config.error(failed(why)))
     };
     configured.iter().map(parse).collect()
 }
