@@ -101,19 +101,13 @@ struct OpenCsv {
     is_in_doubt: bool,
 }
 
-impl Appender {
-    fn path(&self) -> &Path {
-        &self.target.path
-    }
-}
-
 impl Sink for Appender {
     fn begin(&mut self, base: u64) -> anyhow::Result<()> {
         let committed = CursorFile::load(&self.target.cursor_path)?;
         let sequence = committed.as_ref().map_or(0, |cursor| cursor.sequence);
         sink::check_base(base, sequence, self.target.cursor_path.display())?;
         let (file, committed) =
-            self.target.reconcile(committed).on_file("preparing", self.path())?;
+            self.target.reconcile(committed).on_file("preparing", &self.target.path)?;
         let length = committed.data.as_ref().map_or(0, |data| data.length);
         let file = AppendedFile { file, length };
         let rows = Rows::new(file, self.target.style);
@@ -131,17 +125,13 @@ impl Sink for Appender {
             let hour = row::date(&event.date.at(), self.target.style);
             open.unchecked.add(&hour, unchecked.into());
         }
-        let result = open.rows.event(event).on_file("appending to", &self.target.path);
-        let exit = exit_of(&result);
-        result.or_exit(exit)
+        with_exit(open.rows.event(event).on_file("appending to", &self.target.path))
     }
 
     fn commit(&mut self, cursor: Value) -> anyhow::Result<()> {
         let Some(open) = &mut self.open else { return Ok(()) };
         let name = self.target.path.display();
-        let result = open.rows.flush().with_context(|| format!("appending to {name}"));
-        let exit = exit_of(&result);
-        result.or_exit(exit)?;
+        with_exit(open.rows.flush().on_file("appending to", &self.target.path))?;
         let AppendedFile { file, length } = open.rows.inner();
         let length = *length;
         if !is_at(file, &self.target.path, length)
@@ -211,16 +201,17 @@ fn is_at(file: &File, path: &Path, length: u64) -> io::Result<bool> {
     Ok(here.len() == length && (here.dev(), here.ino()) == (there.dev(), there.ino()))
 }
 
-/// The exit code for an error of the file. [`Changed`] is temporary: the next run can succeed.
-fn exit_of(result: &anyhow::Result<()>) -> Exit {
+/// Gives an error of the file its exit code. [`Changed`] is temporary: the next run can succeed.
+fn with_exit(result: anyhow::Result<()>) -> anyhow::Result<()> {
     let is_changed = |cause: &(dyn std::error::Error + 'static)| {
         cause
             .downcast_ref::<io::Error>()
             .and_then(io::Error::get_ref)
             .is_some_and(<dyn std::error::Error + Send + Sync>::is::<Changed>)
     };
-    match result {
+    let exit = match &result {
         Err(error) if error.chain().any(is_changed) => Exit::TempFail,
         _ => Exit::IoErr,
-    }
+    };
+    result.or_exit(exit)
 }

@@ -1,7 +1,6 @@
 //! Writes records as rows, to standard output or to the end of a file that has no cursor file.
 
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use anyhow::Context;
@@ -16,6 +15,7 @@ use mls_stream::sink;
 use mls_stream::unreadable::not_logins;
 
 use crate::header;
+use crate::reconcile::end_last_line;
 
 /// Rows are written when they have this number of bytes.
 const BUFFER: usize = 64 * 1024;
@@ -73,12 +73,8 @@ impl<W: Write> Rows<W> {
 
     /// The number of rows written, in words: `1 failed login`.
     pub(crate) fn written(&self) -> String {
-        let [one, many] = if self.style.outcome == Outcome::Success {
-            ["successful login", "successful logins"]
-        } else {
-            ["failed login", "failed logins"]
-        };
-        count(self.written, one, many)
+        let kind = header::adjective(self.style.outcome);
+        count(self.written, &format!("{kind} login"), &format!("{kind} logins"))
     }
 
     pub(crate) fn flush(&mut self) -> anyhow::Result<()> {
@@ -115,12 +111,7 @@ pub(crate) fn append(reader: Reader, path: &Path, style: Style) -> anyhow::Resul
     let length = file.metadata().with_context(|| format!("checking {name}"))?.len();
     if length > 0 {
         refuse_all_but_ours(path, style.outcome)?;
-        // The last line may lack its newline; a row must begin on a new line.
-        let mut last = [0];
-        file.read_exact_at(&mut last, length - 1).with_context(|| format!("reading {name}"))?;
-        if last != [b'\n'] {
-            (&file).write_all(b"\n").with_context(|| format!("appending to {name}"))?;
-        }
+        end_last_line(&file, length).on_file("appending to", path)?;
     }
     let rows =
         if length == 0 { Rows::with_header(&file, style) } else { Ok(Rows::new(&file, style)) };

@@ -20,17 +20,19 @@ pub(crate) fn is_ours(path: &Path, outcome: Outcome) -> io::Result<bool> {
 
 /// Refuses a file that holds attempts of the other outcome.
 pub(crate) fn refuse_other_outcome(path: &Path, outcome: Outcome) -> anyhow::Result<()> {
-    let (other, held, given) = if outcome == Outcome::Success {
-        (Outcome::Failure, "failed", "successful")
-    } else {
-        (Outcome::Success, "successful", "failed")
-    };
+    let other = if outcome == Outcome::Success { Outcome::Failure } else { Outcome::Success };
     let name = path.display();
     if is_ours(path, other).with_context(|| format!("reading {name}"))? {
+        let [held, given] = [other, outcome].map(adjective);
         return Err(Exit::DataErr
             .error(format!("{name} holds {held} logins; choose another file for {given} logins")));
     }
     Ok(())
+}
+
+/// The word before "logins" in messages.
+pub(crate) fn adjective(outcome: Outcome) -> &'static str {
+    if outcome == Outcome::Success { "successful" } else { "failed" }
 }
 
 /// The error for a CSV of the Python original. It says how to convert the file.

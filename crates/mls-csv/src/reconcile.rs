@@ -100,10 +100,11 @@ impl Target {
         let outcome = self.style.outcome;
         if let Some(committed) = committed.filter(|committed| committed.outcome != outcome) {
             return Err(Exit::DataErr.error(format!(
-                "{} is the cursor file of a CSV of {}, not of {}; choose another cursor file",
+                "{} is the cursor file of a CSV of {} logins, not of {} logins; choose another \
+                 cursor file",
                 self.cursor_path.display(),
-                logins(committed.outcome),
-                logins(outcome)
+                header::adjective(committed.outcome),
+                header::adjective(outcome)
             )));
         }
         if self.path.is_file() {
@@ -223,14 +224,8 @@ impl Target {
 
     /// Makes sure that the file ends with a newline, and returns its length.
     fn accept(&self, length: u64) -> anyhow::Result<u64> {
-        let mut file = regular::append(&self.path)?;
-        let mut last = [b'\n'];
-        if length > 0 {
-            file.read_exact_at(&mut last, length - 1)?;
-        }
-        if last != [b'\n'] {
-            file.write_all(b"\n")?;
-        }
+        let file = regular::append(&self.path)?;
+        end_last_line(&file, length)?;
         file.sync_all()?;
         let length = count(length, "byte", "bytes");
         log::warn!("{}: accepted as it is ({length})", self.path.display());
@@ -240,10 +235,6 @@ impl Target {
 
 fn header_length(outcome: Outcome) -> u64 {
     Column::header(outcome).len() as u64 + 1
-}
-
-fn logins(outcome: Outcome) -> &'static str {
-    if outcome == Outcome::Success { "successful logins" } else { "failed logins" }
 }
 
 /// The length of F; 0 if it does not exist.
@@ -264,4 +255,13 @@ fn rows_before(path: &Path) -> anyhow::Result<Option<Fingerprint>> {
         log::warn!("{}: its rotated files could not be read: {error:#}", path.display());
         Ok(None)
     })
+}
+
+/// Adds a newline if the last line lacks it: a row must begin on a new line.
+pub(crate) fn end_last_line(mut file: &File, length: u64) -> io::Result<()> {
+    let mut last = [b'\n'];
+    if length > 0 {
+        file.read_exact_at(&mut last, length - 1)?;
+    }
+    if last == [b'\n'] { Ok(()) } else { file.write_all(b"\n") }
 }

@@ -41,30 +41,24 @@ pub(crate) fn move_from_rotated(path: &Path, committed: &CursorFile) -> anyhow::
 }
 
 fn move_aside(csv: &Path, file: &ChainFile, committed: u64) -> anyhow::Result<()> {
-    if !file
-        .is_longer_than(committed)
-        .on_file("moving uncommitted rows out of", &file.path)
-        .or_exit(Exit::IoErr)?
-    {
+    const MOVING: &str = "moving uncommitted rows out of";
+    if !file.is_longer_than(committed).on_file(MOVING, &file.path).or_exit(Exit::IoErr)? {
         return Ok(());
     }
     let (mut copy, name) = recovered(csv)?;
-    let moved = file
-        .reader(committed, u64::MAX)
-        .and_then(|mut rest| io::copy(&mut rest, &mut copy))
-        .and_then(|moved| copy.sync_all().map(|()| moved))
-        .inspect_err(|_| {
-            // The file still holds all rows. If each run left its partial copy, a full disk would
-            // stay full.
-            let _ = fs::remove_file(&name);
-        })
-        .on_file("moving uncommitted rows out of", &file.path)
-        .or_exit(Exit::IoErr)?;
-    atomic::sync_directory(&atomic::directory_of(&name))
-        .on_file("moving uncommitted rows out of", &file.path)?;
-    file.cut(committed)
-        .on_file("moving uncommitted rows out of", &file.path)
-        .or_exit(Exit::IoErr)?;
+    let mut move_rows = || {
+        let copied = file
+            .reader(committed, u64::MAX)
+            .and_then(|mut rest| io::copy(&mut rest, &mut copy))
+            .and_then(|moved| copy.sync_all().map(|()| moved));
+        // The file still holds all rows. If each run left its partial copy, a full disk would stay
+        // full.
+        let moved = copied.inspect_err(|_| drop(fs::remove_file(&name)))?;
+        atomic::sync_directory(&atomic::directory_of(&name))?;
+        file.cut(committed)?;
+        io::Result::Ok(moved)
+    };
+    let moved = move_rows().on_file(MOVING, &file.path).or_exit(Exit::IoErr)?;
     log::warn!(
         "{}: {} moved to {}. If a run was killed, this is normal: the log lines of these rows are \
          read again. If another program wrote the rows, check that file",
