@@ -47,13 +47,19 @@ use evidence::Evidence;
 /// Runs the tool.
 ///
 /// # Errors
-/// Exit 64 if there is no reporter, 65 if the input has no failed login from the network, 66 if FILE
+/// Exit 64 if there is no reporter, 78 if the configuration has a wrong one, 65 if the input has no failed login from the network, 66 if FILE
 /// cannot be opened, 74 if reading or writing fails.
 pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
-    let of_config = || config.report.sender_override.as_deref().and_then(|text| text.parse().ok());
-    let reporter = args.reporter.or_else(of_config).ok_or_else(|| {
-        Exit::Usage.error("no reporter; give --reporter 'Example Ltd <abuse@example.org>'")
-    })?;
+    let reporter = match (args.reporter, config.report.sender_override) {
+        (Some(reporter), _) => reporter,
+        (None, Some(sender)) => sender.parse().map_err(|why| {
+            Exit::Config.error(format!("[report] sender_override is {sender:?}: {why}"))
+        })?,
+        (None, None) => {
+            let why = "no reporter; give --reporter 'Example Ltd <abuse@example.org>'";
+            return Err(Exit::Usage.error(why));
+        }
+    };
     let file = args.file.or(config.paths.csv_filename);
     let reader = match file.as_deref().filter(|file| *file != Path::new("-")) {
         Some(path) => {
