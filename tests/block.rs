@@ -135,15 +135,16 @@ fn an_address_with_earlier_logins_is_not_blocked_and_an_address_that_guessed_is(
     alerts += r#"{"v":1,"type":"alert","date":"2026-05-31T10:00:00Z","kind":"guessed","key":"sam","attempts":null,"threshold":null,"ip":"192.0.2.5","user":"sam"}"#;
     site.write("alerts", &alerts);
     let output = site.shell(
-        "mls-block --now 2026-06-01T10:00:00Z --timezone UTC --state S --logins logins.csv < alerts > list; \
+        "MLS_DEBUG=1 mls-block --now 2026-06-01T10:00:00Z --timezone UTC --state S --logins logins.csv < alerts > list; \
          mls-block --now 2026-06-01T10:00:00Z --timezone UTC --state S --logins logins.csv list --format plain | diff list - >&2; cat list",
     );
     assert_eq!(text(&output.stdout), "192.0.2.2/32\n192.0.2.3/32\n192.0.2.5/32\n");
     let said = text(&output.stderr);
-    for ip in ["192.0.2.1", "2001:db8::2"] {
+    assert!(said.contains("read 6 alerts, 6 of them new"), "{said}");
+    for (ip, from) in [("192.0.2.1", "it"), ("2001:db8::2", "its /64")] {
         assert!(
             said.contains(&format!(
-                "{ip} is not blocked after 20 failed logins (20/10m): \"sam\" logged in"
+                "{ip} is not blocked after 20 failed logins (20/10m): \"sam\" logged in from {from},"
             )),
             "{said}"
         );

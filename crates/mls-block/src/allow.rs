@@ -78,14 +78,15 @@ impl Allow {
 }
 
 impl AllowReason<'_> {
-    /// A part of a sentence, with dates in `zone`.
-    pub(crate) fn show(self, zone: Zone) -> impl fmt::Display {
+    /// A part of a sentence about `ip`, with dates in `zone`.
+    pub(crate) fn show(self, ip: IpAddr, zone: Zone) -> impl fmt::Display {
         fmt::from_fn(move |f| match self {
             Self::Local(network) => write!(f, "{network} is a private or reserved network"),
             Self::Network(network) => write!(f, "{network} is on the allow list"),
             Self::Login(login) => {
                 let at = crate::show_time(login.last, zone);
-                write!(f, "{:?} logged in from it, the last time at {at}", login.user)
+                let from = if ip.is_ipv4() { "it" } else { "its /64" };
+                write!(f, "{:?} logged in from {from}, the last time at {at}", login.user)
             }
         })
     }

@@ -66,7 +66,9 @@ enum Update {
 #[derive(Debug, Default)]
 struct Counts {
     alerts: u64,
+    /// New alerts that block an address, and new alerts about suspicious logins.
     new: u64,
+    suspicious: u64,
     other: u64,
 }
 
@@ -86,8 +88,8 @@ impl Blocker {
                 longest: flags.max_time.unwrap_or(block.max_time).seconds,
             },
             limits: Limits {
-                max_entries: flags.max_entries.unwrap_or(block.max_entries),
-                network_from: flags.network_from.unwrap_or(block.network_from),
+                max_entries: args.max_entries.unwrap_or(block.max_entries),
+                network_from: args.network_from.unwrap_or(block.network_from),
             },
             allow: Allow { networks: [flags.allow, block.allow].concat(), logins },
             state: StateFile::open(flags.state.or_else(of_config))?,
@@ -134,11 +136,11 @@ impl Blocker {
         }
         self.commit()?;
         let list = self.written.take().unwrap_or_default();
-        let Counts { alerts, new, other } = self.counts;
+        let Counts { alerts, new, suspicious, other } = self.counts;
         summary(format_args!(
             "read {}, {} of them new and {} not about an address; the block list has {}",
             count(alerts, "alert", "alerts"),
-            thousands(new),
+            thousands(new + suspicious),
             thousands(other),
             count(list.entries.len() as u64, "entry", "entries")
         ));
@@ -164,7 +166,7 @@ impl Blocker {
             AlertKind::Ip => self.pending.push(Update::Offence(offence(alert, at)?)),
             AlertKind::User | AlertKind::Total => self.counts.other += 1,
             AlertKind::Guessed | AlertKind::Spread | AlertKind::Targeted => {
-                let ip = alert.ip.ok_or("the alert about a suspicious login has no ip")?;
+                let ip = alert.ip.ok_or("member ip: it is missing")?;
                 self.pending.push(Update::Suspicion(ip.to_canonical(), at));
             }
         }
@@ -209,7 +211,11 @@ impl Blocker {
         let mut changed = false;
         for update in std::mem::take(&mut self.pending) {
             changed |= match update {
-                Update::Suspicion(ip, at) => self.state.offenders.suspect(ip, at),
+                Update::Suspicion(ip, at) => {
+                    let is_new = self.state.offenders.suspect(ip, at);
+                    self.counts.suspicious += u64::from(is_new);
+                    is_new
+                }
                 Update::Offence(offence) => self.offend(offence, now),
             };
         }
@@ -236,7 +242,7 @@ impl Blocker {
                 "{ip} is not blocked after {} ({}): {}",
                 count(offence.attempts, "failed login", "failed logins"),
                 offence.threshold,
-                reason.show(self.zone)
+                reason.show(ip, self.zone)
             );
         }
         changed
@@ -255,8 +261,8 @@ impl Blocker {
         let were_omitted = self.written.as_ref().map_or(0, |written| written.omitted);
         if list.omitted > 0 && were_omitted == 0 {
             log::warn!(
-                "the block list has more entries ({}) than --max-entries {}; omitting the entries \
-                 that end first",
+                "the block list has more entries ({}) than --max-entries or [block] max_entries \
+                 ({}); omitting the entries that end first",
                 list.entries.len() + list.omitted,
                 self.limits.max_entries
             );
@@ -294,6 +300,6 @@ pub(crate) fn offence(alert: &Alert<'_>, at: i64) -> Result<Offence, String> {
         .parse::<std::net::IpAddr>()
         .map_err(|_| format!("the key {key:?} of an alert of kind ip is not an address"))?;
     let threshold = alert.threshold.as_deref().unwrap_or_default().parse()?;
-    let attempts = alert.attempts.ok_or("the alert has no attempts")?;
+    let attempts = alert.attempts.ok_or("member attempts: it is missing")?;
     Ok(Offence { ip: ip.to_canonical(), at, attempts, threshold })
 }

@@ -66,10 +66,11 @@ impl Blocker {
                 offender.offences
             );
             let why = match self.allow.reason(ip, offender, offenders) {
-                Some(reason) => reason.show(zone).to_string(),
-                None if offender.until > now => {
-                    format!("the list is full (--max-entries {})", self.limits.max_entries)
-                }
+                Some(reason) => reason.show(ip, zone).to_string(),
+                None if offender.until > now => format!(
+                    "the list is full (--max-entries or [block] max_entries is {})",
+                    self.limits.max_entries
+                ),
                 None => format!("its block ended at {}", show_time(offender.until, zone)),
             };
             return format!("{ip} is not blocked: {what}, but {why}");
