@@ -5,6 +5,7 @@
 use std::io::Cursor;
 
 use ipnet::IpNet;
+use mls_config::config::show_network;
 use mls_config::zone::Zone;
 use mls_stream::ndjson::Reader;
 
@@ -19,7 +20,7 @@ pub fn report(bytes: &[u8]) {
     let reader = Reader::new(Box::new(Cursor::new(bytes.to_vec())), "any".to_owned());
     let Ok(mut evidence) = Evidence::read(reader, network, Zone::default()) else { return };
     evidence.read_lines(bytes, network).expect("bytes in memory");
-    let subject = text::subject(network);
+    let subject = show_network(network);
     let report = text::render(&evidence, &subject, &reporter);
     assert!(report.chars().all(|c| c == '\n' || !c.is_control()), "{report:?}");
     if let Some(report) = xarf::render(&evidence, &subject, &reporter) {

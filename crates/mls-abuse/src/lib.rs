@@ -36,6 +36,7 @@ use std::io::Write;
 use std::path::Path;
 
 use mls_config::Config;
+use mls_config::config::show_network;
 use mls_diag::{Exit, OnFile, count, summary};
 use mls_state::regular;
 use mls_stream::ndjson::{Reader, Writer};
@@ -72,7 +73,7 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     if let Some(log) = &args.log {
         evidence.read_log(log, args.network)?;
     }
-    let subject = text::subject(args.network);
+    let subject = show_network(args.network);
     let report = match args.format {
         ReportFormat::Text => {
             (evidence.attempts > 0).then(|| text::render(&evidence, &subject, &reporter))

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
 
-use ipnet::IpNet;
 use mls_diag::{count, thousands};
 
 use crate::evidence::{Evidence, utc};
@@ -64,15 +63,6 @@ pub(crate) fn attempts_of(evidence: &Evidence) -> String {
         }
         text + "\n"
     })
-}
-
-/// The subject of the report: an address, or a network with its prefix length.
-pub(crate) fn subject(network: IpNet) -> String {
-    if network.prefix_len() == network.max_prefix_len() {
-        network.addr().to_string()
-    } else {
-        network.to_string()
-    }
 }
 
 fn table<K: Display + Ord>(text: &mut String, title: &str, counts: &BTreeMap<K, u64>) {

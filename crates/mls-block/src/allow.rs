@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn local_addresses_and_the_administrators_networks_are_never_blocked() {
         let networks = vec!["203.0.113.0/25".parse().unwrap(), "2001:db8:1::/48".parse().unwrap()];
-        let allow = Allow { networks, logins: RecentLogins::none() };
+        let allow = Allow { networks, logins: RecentLogins::default() };
         let threshold = Threshold { count: 1, seconds: 1 };
         let offender =
             Offender { offences: 1, since: 0, until: 9, alerted: 0, attempts: 1, threshold };

@@ -19,36 +19,6 @@ pub struct Args {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
 
-    #[command(flatten)]
-    pub(crate) settings: BlockFlags,
-}
-
-/// What to do instead of reading alerts.
-#[derive(Clone, Debug, Subcommand)]
-pub(crate) enum Command {
-    /// Print the block list, for human readers or in a --format
-    List,
-    /// Print whether and why an address is blocked
-    Why {
-        /// The address
-        #[arg(value_name = "IP", value_parser = address)]
-        ip: IpAddr,
-    },
-    /// Unblock an address or a network; only new alerts block it again
-    Remove {
-        /// The address or the network
-        #[arg(value_name = "IP", value_parser = mls_cli::network)]
-        network: IpNet,
-    },
-}
-
-fn address(text: &str) -> Result<IpAddr, &'static str> {
-    text.parse().map_err(|_| "give an address such as 192.0.2.1 or 2001:db8::1")
-}
-
-/// The flags of mls-block. Most of them can also stand after a subcommand.
-#[derive(Clone, Debug, clap::Args)]
-pub(crate) struct BlockFlags {
     /// State file with the blocked addresses, the times, and the reasons. Default: block.state in the
     /// `state_dir` of --config; without either, no state is kept
     #[arg(long, value_name = "FILE", global = true)]
@@ -103,6 +73,29 @@ pub(crate) struct BlockFlags {
     /// Use this time instead of the clock, such as 2026-06-01T12:00:00+02:00
     #[arg(long, value_name = "TIME", value_parser = DateTime::parse_from_rfc3339, global = true)]
     pub(crate) now: Option<DateTime<FixedOffset>>,
+}
+
+/// What to do instead of reading alerts.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Print the block list, for human readers or in a --format
+    List,
+    /// Print whether and why an address is blocked
+    Why {
+        /// The address
+        #[arg(value_name = "IP", value_parser = address)]
+        ip: IpAddr,
+    },
+    /// Unblock an address or a network; only new alerts block it again
+    Remove {
+        /// The address or the network
+        #[arg(value_name = "IP", value_parser = mls_cli::network)]
+        network: IpNet,
+    },
+}
+
+fn address(text: &str) -> Result<IpAddr, &'static str> {
+    text.parse().map_err(|_| "give an address such as 192.0.2.1 or 2001:db8::1")
 }
 
 const EXAMPLES: &str = "\

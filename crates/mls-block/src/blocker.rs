@@ -16,7 +16,7 @@ use mls_stream::unreadable::NOT_ALERTS;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::allow::Allow;
-use crate::args::BlockFlags;
+use crate::args::Args;
 use crate::list::{BlockList, Limits};
 use crate::logins::RecentLogins;
 use crate::offender::{BlockTime, Offence};
@@ -74,33 +74,30 @@ struct Counts {
 
 impl Blocker {
     /// Reads the state. Options override the configuration.
-    pub(crate) fn new(flags: BlockFlags, config: Config) -> anyhow::Result<Self> {
+    pub(crate) fn new(args: Args, config: Config) -> anyhow::Result<Self> {
         let block = config.block;
         let of_config = || config.paths.state_dir.map(|dir| dir.join("block.state"));
         let recorded = config.paths.logins_filename.filter(|_| config.logins.record);
-        let logins = match flags.logins.or(recorded) {
-            Some(path) => RecentLogins::of(path, flags.zone.timezone),
-            None => RecentLogins::none(),
-        };
+        let logins = RecentLogins::new(args.logins.or(recorded), args.zone.timezone);
         Ok(Self {
             time: BlockTime {
-                first: flags.time.unwrap_or(block.time).seconds,
-                longest: flags.max_time.unwrap_or(block.max_time).seconds,
+                first: args.time.unwrap_or(block.time).seconds,
+                longest: args.max_time.unwrap_or(block.max_time).seconds,
             },
             limits: Limits {
                 max_entries: args.max_entries.unwrap_or(block.max_entries),
                 network_from: args.network_from.unwrap_or(block.network_from),
             },
-            allow: Allow { networks: [flags.allow, block.allow].concat(), logins },
-            state: StateFile::open(flags.state.or_else(of_config))?,
+            allow: Allow { networks: [args.allow, block.allow].concat(), logins },
+            state: StateFile::open(args.state.or_else(of_config))?,
             output: ListOutput {
-                directory: flags.directory.or(block.directory),
-                asked: flags.format,
+                directory: args.directory.or(block.directory),
+                asked: args.format,
                 formats: block.formats,
-                jail: flags.jail,
+                jail: args.jail,
             },
-            zone: flags.zone.timezone,
-            fixed_now: flags.now.map(|now| now.timestamp()),
+            zone: args.zone.timezone,
+            fixed_now: args.now.map(|now| now.timestamp()),
             pending: Vec::new(),
             written: None,
             committed: None,
@@ -195,7 +192,7 @@ impl Blocker {
     fn until_next_change(&self) -> Option<Duration> {
         let now = self.now();
         let end = self.written.as_ref().and_then(BlockList::next_end);
-        let look = self.allow.logins.may_change().then_some(now + LOOK_AGAIN);
+        let look = self.allow.logins.path.is_some().then_some(now + LOOK_AGAIN);
         let next = [end, look].into_iter().flatten().min()?;
         let seconds = u64::try_from(next - now).unwrap_or_default().max(1);
         self.fixed_now.is_none().then(|| Duration::from_secs(seconds))

@@ -1,14 +1,12 @@
 //! The subcommands: `list`, `why` and `remove`.
 
-use std::fmt::Write;
 use std::net::IpAddr;
 
 use mls_diag::count;
 
 use crate::args::Command;
 use crate::blocker::Blocker;
-use crate::format::CauseText;
-use crate::list::{BlockList, Cause};
+use crate::list::{Cause, ListEntry};
 use crate::output::print;
 use crate::show_time;
 
@@ -19,7 +17,9 @@ impl Blocker {
         self.state.expect()?;
         self.allow.logins.refresh(now)?;
         let answer = match command {
-            Command::List if self.output.asked.is_empty() => self.table(&self.list(now)),
+            Command::List if self.output.asked.is_empty() => {
+                self.list(now).entries.iter().map(|entry| self.line(entry) + "\n").collect()
+            }
             Command::List => self.output.text(&self.list(now), now),
             Command::Why { ip } => self.why(ip.to_canonical(), now) + "\n",
             Command::Remove { network } => match self.remove(*network)? {
@@ -32,29 +32,23 @@ impl Blocker {
         print(&answer)
     }
 
-    /// Returns the list with one line for each entry, such as
-    /// `192.0.2.1/32 until 2026-06-01T11:30:00Z since 2026-06-01T10:30:00Z: 20 failed logins
-    /// (20/10m), attack number 1`.
-    fn table(&self, list: &BlockList) -> String {
-        let zone = self.zone;
-        list.entries.iter().fold(String::new(), |mut text, entry| {
-            let (since, until) = (show_time(entry.since, zone), show_time(entry.until, zone));
-            let why = CauseText(&entry.cause);
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{} until {until} since {since}: {why}", entry.network);
-            if let Cause::Offender(offender) = entry.cause {
-                let _ = write!(text, ", attack number {}", offender.offences);
-            }
-            text + "\n"
-        })
+    /// Describes an entry, as in `192.0.2.1/32 until 2026-06-01T11:30:00Z since
+    /// 2026-06-01T10:30:00Z: 20 failed logins (20/10m), attack number 1`.
+    fn line(&self, entry: &ListEntry) -> String {
+        let ListEntry { network, since, until, cause } = entry;
+        let (since, until) = (show_time(*since, self.zone), show_time(*until, self.zone));
+        let attack = match cause {
+            Cause::Offender(offender) => format!(", attack number {}", offender.offences),
+            Cause::Addresses(_) => String::new(),
+        };
+        format!("{network} until {until} since {since}: {cause}{attack}")
     }
 
     fn why(&self, ip: IpAddr, now: i64) -> String {
         let zone = self.zone;
         let list = self.list(now);
         if let Some(entry) = list.find(ip) {
-            let only = BlockList { entries: vec![entry.clone()], omitted: 0 };
-            return format!("{ip} is blocked: {}", self.table(&only).trim_end());
+            return format!("{ip} is blocked: {}", self.line(entry));
         }
         let offenders = &self.state.offenders;
         if let Some(offender) = offenders.addresses.get(&ip) {

@@ -11,14 +11,12 @@
 //!
 //! They contain only addresses, numbers, and words of this program.
 
-use std::fmt::{self, Write};
+use std::fmt::Write;
 
 use chrono::{Offset, Utc};
-use ipnet::IpNet;
-use mls_config::config::BlockFormat;
+use mls_config::config::{BlockFormat, show_network};
 use mls_config::zone::Zone;
-use mls_diag::count;
-use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::list::{BlockList, Cause, ListEntry};
 use crate::show_time;
@@ -45,10 +43,11 @@ pub(crate) fn render(format: BlockFormat, list: &BlockList, now: i64, jail: &str
         BlockFormat::Nft => nft(entries, now),
         // Without the last line, fail2ban-client reports the end of its input as an error.
         BlockFormat::Fail2ban => {
-            lines(entries, |entry| format!("set {jail} banip {}", Short(entry.network))) + "exit\n"
+            lines(entries, |entry| format!("set {jail} banip {}", show_network(entry.network)))
+                + "exit\n"
         }
-        BlockFormat::Crowdsec => array(entries, |entry| Decision::new(entry, now)),
-        BlockFormat::Json => array(entries, Item::new),
+        BlockFormat::Crowdsec => array(entries, |entry| decision(entry, now)),
+        BlockFormat::Json => array(entries, item),
     }
 }
 
@@ -57,12 +56,11 @@ fn lines(entries: &[ListEntry], line: impl Fn(&ListEntry) -> String) -> String {
 }
 
 /// A JSON array with one entry a line.
-fn array<T: Serialize>(entries: &[ListEntry], item: impl Fn(&ListEntry) -> T) -> String {
+fn array(entries: &[ListEntry], item: impl Fn(&ListEntry) -> Value) -> String {
     let mut text = String::from("[");
     for (n, entry) in entries.iter().enumerate() {
         text += if n == 0 { "\n" } else { ",\n" };
-        // Cannot fail: strings and numbers always fit into JSON.
-        text += &serde_json::to_string(&item(entry)).unwrap_or_default();
+        text += &item(entry).to_string();
     }
     text + "\n]\n"
 }
@@ -90,7 +88,7 @@ fn nft(entries: &[ListEntry], now: i64) -> String {
                 let _ = writeln!(
                     text,
                     "\t\t\t{} timeout {}s,",
-                    Short(entry.network),
+                    show_network(entry.network),
                     seconds_left(entry, now)
                 );
             }
@@ -109,86 +107,29 @@ fn seconds_left(entry: &ListEntry, now: i64) -> i64 {
 }
 
 /// An entry of `cscli decisions import`.
-#[derive(Serialize)]
-struct Decision {
-    duration: String,
-    reason: String,
-    scope: &'static str,
-    r#type: &'static str,
-    value: String,
-}
-
-impl Decision {
-    fn new(entry: &ListEntry, now: i64) -> Self {
-        Self {
-            duration: format!("{}s", seconds_left(entry, now)),
-            reason: format!("maillogsentinel: {}", CauseText(&entry.cause)),
-            scope: if is_address(entry.network) { "ip" } else { "range" },
-            r#type: "ban",
-            value: Short(entry.network).to_string(),
-        }
-    }
+fn decision(entry: &ListEntry, now: i64) -> Value {
+    let value = show_network(entry.network);
+    json!({
+        "duration": format!("{}s", seconds_left(entry, now)),
+        "reason": format!("maillogsentinel: {}", entry.cause),
+        "scope": if value.contains('/') { "range" } else { "ip" },
+        "type": "ban",
+        "value": value,
+    })
 }
 
 /// An entry of the format `json`.
-#[derive(Serialize)]
-struct Item {
-    network: IpNet,
-    since: String,
-    until: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    addresses: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    offences: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    attempts: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    threshold: Option<String>,
-}
-
-impl Item {
-    fn new(entry: &ListEntry) -> Self {
-        let utc = |at| show_time(at, Zone::Fixed(Utc.fix()));
-        let (network, since, until) = (entry.network, utc(entry.since), utc(entry.until));
-        let (mut addresses, mut offences, mut attempts, mut threshold) = (None, None, None, None);
-        match entry.cause {
-            Cause::Addresses(n) => addresses = Some(n),
-            Cause::Offender(offender) => {
-                offences = Some(offender.offences);
-                attempts = Some(offender.attempts);
-                threshold = Some(offender.threshold.to_string());
-            }
-        }
-        Self { network, since, until, addresses, offences, attempts, threshold }
-    }
-}
-
-/// Writes a single address without prefix length, because some programs do not accept one.
-struct Short(IpNet);
-
-impl fmt::Display for Short {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if is_address(self.0) { self.0.addr().fmt(f) } else { self.0.fmt(f) }
-    }
-}
-
-fn is_address(network: IpNet) -> bool {
-    network.prefix_len() == network.max_prefix_len()
-}
-
-pub(crate) struct CauseText<'a>(pub(crate) &'a Cause);
-
-impl fmt::Display for CauseText<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Cause::Addresses(n) => {
-                let addresses = count(*n as u64, "address in it is", "addresses in it are");
-                write!(f, "{addresses} blocked")
-            }
-            Cause::Offender(offender) => {
-                let attempts = count(offender.attempts, "failed login", "failed logins");
-                write!(f, "{attempts} ({})", offender.threshold)
-            }
+fn item(entry: &ListEntry) -> Value {
+    let utc = |at| show_time(at, Zone::Fixed(Utc.fix()));
+    let (since, until) = (utc(entry.since), utc(entry.until));
+    let mut item = json!({ "network": entry.network, "since": since, "until": until });
+    match entry.cause {
+        Cause::Addresses(n) => item["addresses"] = n.into(),
+        Cause::Offender(offender) => {
+            item["offences"] = offender.offences.into();
+            item["attempts"] = offender.attempts.into();
+            item["threshold"] = offender.threshold.to_string().into();
         }
     }
+    item
 }

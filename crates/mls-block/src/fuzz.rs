@@ -47,10 +47,10 @@ pub fn logins(text: &[u8]) {
         let start = usize::try_from(from).expect("an offset");
         logins.read_lines(&text[start..to], from, NOW, path).expect("bytes in memory")
     };
-    let mut once = RecentLogins::none();
+    let mut once = RecentLogins::default();
     let end = read(&mut once, 0, text.len());
     assert!(end <= text.len() as u64);
-    let mut twice = RecentLogins::none();
+    let mut twice = RecentLogins::default();
     let half = read(&mut twice, 0, text.len() / 2);
     assert_eq!(read(&mut twice, half, text.len()), end);
     assert!(once.seen == twice.seen, "{:?} {:?}", once.seen, twice.seen);
@@ -68,7 +68,7 @@ fn assert_usable(mut offenders: Offenders) {
     state_file::write(&offenders, &mut written).expect("room in memory");
     assert_eq!(state_file::parse(&written).expect("a state file"), offenders);
     offenders.forget(NOW, TIME);
-    let allow = Allow { networks: Vec::new(), logins: RecentLogins::none() };
+    let allow = Allow { networks: Vec::new(), logins: RecentLogins::default() };
     let limits = Limits { max_entries: 1000, network_from: 3 };
     let list = BlockList::new(&offenders, &allow, limits, NOW);
     for &format in BlockFormat::value_variants() {

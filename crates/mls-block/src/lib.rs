@@ -64,9 +64,10 @@ use blocker::Blocker;
 /// # Errors
 /// Exit 64 if no flag names the state file of a subcommand, 74 if a file cannot be read or written,
 /// 78 for a damaged state file.
-pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
-    let block = Blocker::new(args.settings, config)?;
-    match args.command {
+pub fn run(mut args: Args, config: Config) -> anyhow::Result<()> {
+    let command = args.command.take();
+    let block = Blocker::new(args, config)?;
+    match command {
         None => block.read_alerts(),
         Some(command) => block.run_command(&command),
     }

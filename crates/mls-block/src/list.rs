@@ -1,9 +1,11 @@
 //! The block list, computed from the offenders and the allow list at a given time.
 
 use std::cmp::Reverse;
+use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use mls_diag::count;
 
 use crate::allow::Allow;
 use crate::offender::{Offender, Offenders};
@@ -35,6 +37,21 @@ pub(crate) enum Cause {
     Offender(Offender),
     /// The number of blocked addresses in this network.
     Addresses(usize),
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Addresses(n) => {
+                let addresses = count(*n as u64, "address in it is", "addresses in it are");
+                write!(f, "{addresses} blocked")
+            }
+            Self::Offender(offender) => {
+                let attempts = count(offender.attempts, "failed login", "failed logins");
+                write!(f, "{attempts} ({})", offender.threshold)
+            }
+        }
+    }
 }
 
 /// The list, in the order of addresses.
@@ -141,7 +158,7 @@ mod tests {
 
     fn allow(networks: &[&str]) -> Allow {
         let networks = networks.iter().map(|network| network.parse().unwrap()).collect();
-        Allow { networks, logins: RecentLogins::none() }
+        Allow { networks, logins: RecentLogins::default() }
     }
 
     fn listed(offenders: &Offenders, allow: &Allow, now: i64) -> Vec<String> {

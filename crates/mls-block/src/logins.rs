@@ -33,8 +33,9 @@ pub(crate) struct AddressLogins {
 }
 
 /// The logins of the last days. The file is read once; later only new lines are read.
+#[derive(Default)]
 pub(crate) struct RecentLogins {
-    path: Option<PathBuf>,
+    pub(crate) path: Option<PathBuf>,
     zone: Zone,
     /// The inode of the file that was read, and the number of bytes that were read.
     read: Option<(u64, u64)>,
@@ -45,18 +46,8 @@ pub(crate) struct RecentLogins {
 
 impl RecentLogins {
     /// The logins in `path`. Reads nothing yet.
-    pub(crate) fn of(path: PathBuf, zone: Zone) -> Self {
-        Self { path: Some(path), zone, ..Self::none() }
-    }
-
-    pub(crate) fn none() -> Self {
-        let (seen, zone) = (HashMap::default(), Zone::default());
-        Self { path: None, zone, read: None, seen, is_missing: false, is_full: false }
-    }
-
-    /// Whether there is a file to read, which may grow.
-    pub(crate) fn may_change(&self) -> bool {
-        self.path.is_some()
+    pub(crate) fn new(path: Option<PathBuf>, zone: Zone) -> Self {
+        Self { path, zone, ..Self::default() }
     }
 
     /// The logins from `ip`, if they protect it. The first login must be older than the attempts

@@ -39,7 +39,7 @@ pub use keys::{
 pub use server_zone::ServerZone;
 pub use threshold::Threshold;
 pub use time_span::TimeSpan;
-pub use value::{BlockFormat, DbMode, DbType, Password, SmtpTls, network};
+pub use value::{BlockFormat, DbMode, DbType, Password, SmtpTls, network, show_network};
 
 /// The largest configuration file in bytes.
 const MAX_SIZE: u64 = 1 << 20;

@@ -175,6 +175,16 @@ pub fn network(text: &str) -> Result<IpNet, AddrParseError> {
     text.parse::<IpNet>().or_else(address).map(|network| network.trunc())
 }
 
+/// Shows a network; a single address without the length of its prefix.
+#[must_use]
+pub fn show_network(network: IpNet) -> String {
+    if network.prefix_len() == network.max_prefix_len() {
+        network.addr().to_string()
+    } else {
+        network.to_string()
+    }
+}
+
 /// Implements [`ConfigValue`] with the `FromStr` and `Display` of each type. The literal says in
 /// messages what to give instead.
 macro_rules! texts {
