@@ -96,7 +96,7 @@ fn partitions_are_made_by_load_and_dropped_by_prune() {
     site.write("records", &(wrong.map(event).concat() + &dates.map(event).concat()));
     let load = format!("mls-sql load --strict --url '{}' < records", server.url());
     let messages = site.fail(65, &load);
-    assert!(messages.contains("date 1970-01-01T00:00:09Z is before 2000 or more than 10 years in the future, so the table has no partition for it"), "{messages}");
+    assert!(messages.contains("stdin:1: date 1970-01-01T00:00:09Z is before 2000 or more than 10 years in the future, so the table has no partition for it"), "{messages}");
     let partitions = || {
         server.query(
             "SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid \

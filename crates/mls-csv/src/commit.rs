@@ -118,14 +118,14 @@ impl Sink for Appender {
         Ok(())
     }
 
-    fn event(&mut self, event: &Auth<'_>) -> anyhow::Result<()> {
-        let Some(open) = &mut self.open else { return Ok(()) };
+    fn event(&mut self, event: &Auth<'_>) -> anyhow::Result<Result<(), String>> {
+        let Some(open) = &mut self.open else { return Ok(Ok(())) };
         let unchecked = event.rows(Outcome::Error);
         if unchecked > 0 {
             let hour = row::date(&event.date.at(), self.target.style);
             open.unchecked.add(&hour, unchecked.into());
         }
-        with_exit(open.rows.event(event).on_file("appending to", &self.target.path))
+        with_exit(open.rows.event(event).on_file("appending to", &self.target.path)).map(Ok)
     }
 
     fn commit(&mut self, cursor: Value) -> anyhow::Result<()> {

@@ -155,7 +155,7 @@ impl<W: Write> Sink for Print<W> {
         Ok(())
     }
 
-    fn event(&mut self, event: &Auth<'_>) -> anyhow::Result<()> {
+    fn event(&mut self, event: &Auth<'_>) -> anyhow::Result<Result<(), String>> {
         let rows = self.filter.rows(event);
         Ok(self.file.event(event, rows)?)
     }
@@ -194,10 +194,10 @@ impl Sink for Export<'_> {
         self.finish_interrupted()
     }
 
-    fn event(&mut self, event: &Auth<'_>) -> anyhow::Result<()> {
+    fn event(&mut self, event: &Auth<'_>) -> anyhow::Result<Result<(), String>> {
         let rows = self.filter.rows(event);
         if rows == 0 {
-            return Ok(());
+            return Ok(Ok(()));
         }
         if self.open.is_none() {
             let mut options = File::options();
@@ -208,7 +208,7 @@ impl Sink for Export<'_> {
             let out = BufWriter::with_capacity(256 * 1024, file);
             self.open = Some(SqlFile::new(out, self.format));
         }
-        let Some(open) = &mut self.open else { return Ok(()) };
+        let Some(open) = &mut self.open else { return Ok(Ok(())) };
         open.event(event, rows).on_file("writing", &self.part).or_exit(Exit::IoErr)
     }
 

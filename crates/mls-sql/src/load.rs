@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use mls_diag::{Exit, count, diag, summary};
+use mls_diag::{Exit, count, summary};
 use mls_event::Auth;
 use mls_stream::ndjson::Reader;
 use mls_stream::sink::{self, Sink};
@@ -111,31 +111,26 @@ impl Sink for Load<'_> {
         Ok(())
     }
 
-    fn event(&mut self, event: &Auth<'_>) -> anyhow::Result<()> {
+    fn event(&mut self, event: &Auth<'_>) -> anyhow::Result<Result<(), String>> {
         let rows = self.filter.rows(event);
         if let Some(partitions) = self.partitions.as_mut().filter(|_| rows > 0)
             && !partitions.create_for(&mut self.background, event)?
         {
-            diag::bad_record(
-                "stdin",
-                format_args!(
-                    "date {} is before 2000 or more than 10 years in the future, so the table has \
-                     no partition for it",
-                    event.date
-                ),
-            );
-            return Ok(());
+            return Ok(Err(format!(
+                "date {} is before 2000 or more than 10 years in the future, so the table has no \
+                 partition for it",
+                event.date
+            )));
         }
         for _ in 0..rows {
             if let Err(why) = self.rows.push(event) {
-                diag::bad_record("stdin", why);
-                break;
+                return Ok(Err(why));
             }
             if self.rows.len() >= BATCH {
                 self.flush()?;
             }
         }
-        Ok(())
+        Ok(Ok(()))
     }
 
     fn commit(&mut self, cursor: Value) -> anyhow::Result<()> {

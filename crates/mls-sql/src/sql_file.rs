@@ -2,7 +2,6 @@
 
 use std::io::{self, Write};
 
-use mls_diag::diag;
 use mls_event::Auth;
 
 use crate::dialect::Dialect;
@@ -40,18 +39,17 @@ impl<W: Write> SqlFile<W> {
         Self { out, rows, insert: insert.into_bytes(), begun: false }
     }
 
-    /// Appends `rows` rows of an event. Reports and skips an event that databases cannot store.
-    pub(crate) fn event(&mut self, event: &Auth<'_>, rows: u32) -> io::Result<()> {
+    /// Appends `rows` rows of an event. The inner error says why databases cannot store it.
+    pub(crate) fn event(&mut self, event: &Auth<'_>, rows: u32) -> io::Result<Result<(), String>> {
         for _ in 0..rows {
             if let Err(why) = self.rows.push(event) {
-                diag::bad_record("stdin", why);
-                return Ok(());
+                return Ok(Err(why));
             }
             if self.rows.len() >= STATEMENT {
                 self.statement()?;
             }
         }
-        Ok(())
+        Ok(Ok(()))
     }
 
     /// Whether no row was added.

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::ndjson::Reader;
 use crate::signals;
 use crate::unreadable::not_logins;
-use mls_diag::Exit;
+use mls_diag::{Exit, diag};
 
 /// Stores the events of a stream.
 pub trait Sink {
@@ -33,11 +33,12 @@ pub trait Sink {
     /// If the sink cannot accept records.
     fn begin(&mut self, base: u64) -> anyhow::Result<()>;
 
-    /// Accepts one event. It is not durable before the next commit.
+    /// Accepts one event. It is not durable before the next commit. The inner error says why this
+    /// event cannot be stored; it is skipped.
     ///
     /// # Errors
-    /// If the sink cannot accept the event; the run ends.
-    fn event(&mut self, auth: &Auth<'_>) -> anyhow::Result<()>;
+    /// If the sink cannot accept more events; the run ends.
+    fn event(&mut self, auth: &Auth<'_>) -> anyhow::Result<Result<(), String>>;
 
     /// Makes all accepted events and `cursor` durable together: both or neither.
     ///
@@ -166,7 +167,9 @@ pub fn drain<S: Sink>(mut reader: Reader, sink: &mut S) -> anyhow::Result<()> {
                 // The pending checkpoint does not cover this row: only a later one does.
                 pending = None;
                 uncovered = true;
-                sink.event(&auth)?;
+                if let Err(why) = sink.event(&auth)? {
+                    diag::bad_record(format_args!("{}:{}", reader.name(), reader.line()), why);
+                }
             }
             Record::Checkpoint(checkpoint)
                 if S::COMMIT_EVERY.is_some_and(|every| committed.elapsed() >= every) =>
