@@ -104,7 +104,7 @@ fn a_csv_without_a_cursor_file_is_refused_until_it_is_accepted_or_reset() {
     site.log(3);
     site.write("F", "mine, without a newline");
     let said = site.extract_fails(78);
-    assert!(said.contains("S does not say") && said.contains("--accept-changes"), "{said}");
+    assert!(said.contains("S is missing or") && said.contains("--accept-changes"), "{said}");
     assert_eq!((site.read("F").as_str(), site.files("S").len()), ("mine, without a newline", 0));
     assert!(site.shell(&with("--accept-changes")).status.success());
     assert!(site.read("F").starts_with("mine, without a newline\nvm,"));
@@ -181,7 +181,7 @@ fn show_cursor_explains_the_cursor_file() {
     site.extract();
     let shown = show(&site);
     assert!(
-        shown.starts_with("commit 1 of 2")
+        shown.starts_with("commit 1, written 2")
             && shown.contains("mail.log\n")
             && shown.contains("the log itself, read to its end"),
         "{shown}"
