@@ -401,8 +401,12 @@ impl Detector {
         for place in &spread.places {
             self.leave(name, place.asn);
         }
+        let begin = spread.places.first().map_or(at, |place| place.first.at.max(from));
+        let within = at.saturating_sub(begin);
         let login = Named { name, ip, at: at_first };
-        self.report(Rule::Spread, login, country, asn, found, |login| login.spread(&spread, at));
+        self.report(Rule::Spread, login, country, asn, found, |login| {
+            login.spread(&spread, within)
+        });
     }
 
     /// Marks a login as suspicious, so that its place does not become a usual place of the user.

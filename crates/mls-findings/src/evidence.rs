@@ -49,7 +49,12 @@ impl Login<'_> {
         let begin = self.begin();
         if guesses.last > at {
             let (first, last) = (self.clock(guesses.first), self.clock(guesses.last));
-            return format!("{begin}; the same {network} {names} from {first} to {last}");
+            let when = if first == last {
+                format!("at {last}")
+            } else {
+                format!("from {first} to {last}")
+            };
+            return format!("{begin}; the same {network} {names} {when}");
         }
         format!("{begin}, {} after the same {network} {names}", length(at - guesses.last))
     }
@@ -65,28 +70,22 @@ impl Login<'_> {
         format!("{} {clock}", at.format(DAY))
     }
 
-    pub(crate) fn spread(&self, spread: &Spread, until: Seconds) -> String {
-        let mut countries = Vec::new();
-        for country in spread.places.iter().filter_map(|place| place.country) {
-            let code = String::from_utf8_lossy(&country).into_owned();
-            if !countries.contains(&code) {
-                countries.push(code);
-            }
-        }
-        let extent = spread.extent;
-        let within = length(until.saturating_sub(seconds(self.at).unwrap_or_default()));
-        let what = if extent.countries > 1 {
-            let all = countries.len();
-            countries.truncate(8);
+    /// `within` is the time from the first login at a new place to the last one.
+    pub(crate) fn spread(&self, spread: &Spread, within: Seconds) -> String {
+        let all = spread.countries.len();
+        let what = if all == 0 {
+            format!("{} autonomous systems", spread.systems)
+        } else {
+            let countries = spread.countries.iter().take(8);
+            let countries: Vec<_> = countries.map(|code| String::from_utf8_lossy(code)).collect();
             let rest = all - countries.len();
             let more = if rest > 0 { format!(" and {rest} more") } else { String::new() };
             format!("{all} countries ({}{more})", countries.join(", "))
-        } else {
-            format!("{} autonomous systems", extent.systems)
         };
         format!(
-            "{}; within {within}, this user logged in from {what} that are new for this user",
-            self.begin()
+            "{}; within {}, this user logged in from {what} that are new for this user",
+            self.begin(),
+            length(within)
         )
     }
 

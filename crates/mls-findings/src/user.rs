@@ -240,7 +240,8 @@ impl User {
         at: Seconds,
         settings: &Settings,
     ) -> Option<Spread> {
-        let Some((extent, from)) = self.new_extent(at, settings) else {
+        let Some(NewExtent { systems, has_many_countries, from }) = self.new_extent(at, settings)
+        else {
             self.habit.add(all, at, settings.spread_window);
             return None;
         };
@@ -253,12 +254,22 @@ impl User {
             }
         }
         places.sort_by_key(|place| place.first.at);
-        Some(Spread { extent, places })
+        let mut countries = Vec::new();
+        if has_many_countries {
+            // A new place can be in a country that is not new.
+            let is_old = |country| {
+                self.places.iter().any(|place| place.country == country && place.is_old(from))
+            };
+            for place in places.iter().filter(|place| !is_old(place.country)) {
+                countries.extend(place.country.filter(|country| !countries.contains(country)));
+            }
+        }
+        Some(Spread { countries, systems, places })
     }
 
-    /// Returns the extent of logins from new places within the window, and the beginning of the
-    /// window. `None` if there are not too many.
-    fn new_extent(&self, at: Seconds, settings: &Settings) -> Option<(Extent, Seconds)> {
+    /// Returns the extent of logins from new places within the window; `None` if there are not too
+    /// many.
+    fn new_extent(&self, at: Seconds, settings: &Settings) -> Option<NewExtent> {
         let has_past = self.has_past(at);
         let limit = |threshold: u32, usual: u32| {
             if has_past { threshold.max(usual + ABOVE_HABIT) } else { threshold.saturating_mul(2) }
@@ -272,9 +283,9 @@ impl User {
             return None;
         }
         let extent = self.unseen(from);
-        let exceeds = extent.countries >= countries && extent.systems + 1 >= countries
-            || extent.systems >= systems;
-        exceeds.then_some((extent, from))
+        let has_many_countries = extent.countries >= countries && extent.systems + 1 >= countries;
+        let exceeds = has_many_countries || extent.systems >= systems;
+        exceeds.then_some(NewExtent { systems: extent.systems, has_many_countries, from })
     }
 
     /// Returns the extent of logins since `from` in countries and systems that were not seen before
@@ -332,9 +343,21 @@ impl Distinct {
     }
 }
 
+/// The extent of logins from too many new places.
+struct NewExtent {
+    systems: u32,
+    has_many_countries: bool,
+    /// The beginning of the window.
+    from: Seconds,
+}
+
 /// The logins from too many new places.
 pub(crate) struct Spread {
-    pub(crate) extent: Extent,
+    /// The new countries, if there are too many. Otherwise there are too many systems.
+    pub(crate) countries: Vec<Country>,
+    /// The number of new systems.
+    pub(crate) systems: u32,
+    /// The new places, in order of time.
     pub(crate) places: Vec<NewPlace>,
 }
 

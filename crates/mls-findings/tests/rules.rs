@@ -135,6 +135,33 @@ fn spread_names_the_first_new_login_of_the_second_day() {
     let named: Vec<_> = found.iter().map(|finding| (finding.rule, finding.ip)).collect();
     let expected = ["203.0.113.50", "203.0.113.61"].map(|ip| (Rule::Spread, ip.parse().unwrap()));
     assert_eq!(named, expected);
+    // The place of the first finding is still new on the second day.
+    for (finding, expected) in found.iter().zip([
+        "; within 3 hours, this user logged in from 4 countries (VN, BR, TR, IN) that are new",
+        "; within 6 hours, this user logged in from 4 countries (VN, US, ID, MX) that are new",
+    ]) {
+        assert!(finding.evidence.contains(expected), "{}", finding.evidence);
+    }
+}
+
+#[test]
+fn spread_counts_what_is_new_and_too_much() {
+    for (countries, expected) in [
+        (["PL", "BR", "CN", "US", "FR"], "4 countries (BR, CN, US, FR)"),
+        (["PL", "PL", "DE", "DE", "FR"], "5 autonomous systems"),
+    ] {
+        let mut log = Log::new(14);
+        for (n, country) in (0..).zip(countries) {
+            let (ip, asn) = (format!("203.0.113.{n}"), 300 + u32::try_from(n).unwrap());
+            log.add(5 * DAY + n * HOUR, Outcome::Success, "anna", &ip, country, asn);
+        }
+        let found = log.findings();
+        let expected = format!(
+            "anna logged in from 203.0.113.0 (PL, AS300) on 2026-06-06 at 00:00; within 4 hours, \
+             this user logged in from {expected} that are new for this user"
+        );
+        assert_eq!(found.iter().map(|it| &*it.evidence).collect::<Vec<_>>(), [expected]);
+    }
 }
 
 const MINUTE: i64 = 60;
