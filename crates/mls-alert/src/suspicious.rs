@@ -9,7 +9,7 @@ use mls_config::Config;
 use mls_config::config::Suspicious as Thresholds;
 use mls_config::zone::Zone;
 use mls_event::{Alert, Finding, Outcome, clean_str};
-use mls_findings::{Detector, Observation, Settings};
+use mls_findings::{Detector, Observation};
 
 /// The number of host names to remember, from the last logins.
 const MAX_HOSTNAMES: usize = 4096;
@@ -24,11 +24,7 @@ pub(crate) struct Suspicious {
 
 impl Suspicious {
     pub(crate) fn new(settings: &Thresholds) -> Self {
-        Self {
-            rules: Detector::new(Settings::from(settings)),
-            found: Vec::new(),
-            hostnames: HashMap::default(),
-        }
+        Self { rules: Detector::new(settings), found: Vec::new(), hostnames: HashMap::default() }
     }
 
     /// Observes an attempt. Returns alerts about logins that are now suspicious.

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
+use mls_config::config::Suspicious;
 use mls_event::{Finding, Outcome, Rule, Timestamp};
 
 use crate::attack::{Attacks, WINDOWS};
@@ -15,7 +16,6 @@ use crate::network::{
     Visitor, Visitors,
 };
 use crate::observation::{Country, Moment, Name, Network, Observation, Seconds, is_internal};
-use crate::settings::Settings;
 use crate::system::{MAX_SYSTEMS, Residents, Systems};
 use crate::user::{Extent, MAX_USERS, User, Users};
 
@@ -37,7 +37,7 @@ const MAX_ORGANISATIONS: usize = 4096;
 /// Observes attempts and finds suspicious logins.
 #[derive(Clone)]
 pub struct Detector {
-    settings: Settings,
+    settings: Suspicious,
     ignored: Vec<Name>,
     failures: FailingNetworks,
     logins: VisitedNetworks,
@@ -82,7 +82,18 @@ impl Observed<'_> {
 impl Detector {
     /// Returns a detector that has seen no attempt.
     #[must_use]
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(settings: &Suspicious) -> Self {
+        let mut settings = settings.clone();
+        // With 0, every login would be reported. One place is not spread.
+        for (value, least) in [
+            (&mut settings.guessed_names, 1),
+            (&mut settings.shared_users, 1),
+            (&mut settings.targeted_addresses, 1),
+            (&mut settings.spread_countries, 2),
+            (&mut settings.spread_systems, 2),
+        ] {
+            *value = least.max(*value);
+        }
         Self {
             ignored: settings.ignore_users.iter().map(|user| Name::new(user)).collect(),
             settings,
@@ -185,7 +196,7 @@ impl Detector {
 
     /// Returns the range of time in which failures count for a login.
     fn guessing(&self, at: Seconds) -> (Seconds, Seconds) {
-        (at.saturating_sub(self.settings.guessed_window), at.saturating_add(AFTER))
+        (at.saturating_sub(self.settings.guessed_window.seconds), at.saturating_add(AFTER))
     }
 
     /// Returns the names that failed at `network`, the users who logged in there, and the range of time
@@ -289,7 +300,7 @@ impl Detector {
         let Observed { at, moment, name, ip, network, country, asn, .. } = observed;
         self.remember_organisation(observed);
         let addresses = self.settings.targeted_addresses;
-        let window = self.settings.spread_window;
+        let window = self.settings.spread_window.seconds;
         let user = self.user(observed);
         let attacked = attacked(user, observed, addresses);
         user.login(at);
@@ -392,7 +403,7 @@ impl Detector {
         let Some(spread) = user.spread(extent, at, &self.settings) else { return };
         // A place that was reported before still counts as new, but its first login was named then.
         let reported = user.reported[Rule::Spread as usize];
-        let from = at.saturating_sub(self.settings.spread_window);
+        let from = at.saturating_sub(self.settings.spread_window.seconds);
         let is_named = |first: Moment| first.at < from || first.day() <= reported;
         let first = spread.places.iter().find(|place| !is_named(place.first));
         let (ip, at_first) = first.map_or((observed.ip, moment), |place| (place.ip, place.first));

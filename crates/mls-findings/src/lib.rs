@@ -6,7 +6,7 @@
 //! it on new records.
 //!
 //! # Rules
-//! [`Settings`] holds the thresholds. The numbers on this page are the defaults. A *network* is an
+//! [`Suspicious`](mls_config::config::Suspicious) holds the thresholds. The numbers on this page are the defaults. A *network* is an
 //! IPv4 address or an IPv6 /64. A *system* is an autonomous system. A *place* is a system in a country.
 //!
 //! | rule | a login of user U from address A is reported when |
@@ -72,9 +72,10 @@
 //! # Example
 //! ```
 //! use mls_event::{Auth, Outcome, Rule, Timestamp};
-//! use mls_findings::{Observation, Detector, Settings};
+//! use mls_config::config::Suspicious;
+//! use mls_findings::{Detector, Observation};
 //!
-//! let mut detector = Detector::new(Settings::default());
+//! let mut detector = Detector::new(&Suspicious::default());
 //! let mut found = Vec::new();
 //! let attempts = [
 //!     (Outcome::Failure, "anna"),
@@ -101,7 +102,6 @@ mod detector;
 mod evidence;
 mod network;
 mod observation;
-mod settings;
 mod system;
 mod user;
 
@@ -110,5 +110,4 @@ pub use attack::MAX_ATTACKS;
 pub use detector::Detector;
 pub use network::MAX_NETWORKS;
 pub use observation::{Observation, is_internal};
-pub use settings::Settings;
 pub use user::MAX_USERS;

@@ -2,10 +2,11 @@
 
 use std::net::IpAddr;
 
+use mls_config::config::Suspicious;
+
 use crate::attack::Attack;
 use crate::bounded::{Bounded, LastSeen};
 use crate::observation::{Country, Moment, Name, Network, Seconds};
-use crate::settings::Settings;
 
 /// Number of users that are remembered.
 pub const MAX_USERS: usize = 32_768;
@@ -238,11 +239,11 @@ impl User {
         &mut self,
         all: Extent,
         at: Seconds,
-        settings: &Settings,
+        settings: &Suspicious,
     ) -> Option<Spread> {
         let Some(NewExtent { systems, has_many_countries, from }) = self.new_extent(at, settings)
         else {
-            self.habit.add(all, at, settings.spread_window);
+            self.habit.add(all, at, settings.spread_window.seconds);
             return None;
         };
         let mut places = Vec::new();
@@ -269,14 +270,14 @@ impl User {
 
     /// Returns the extent of logins from new places within the window; `None` if there are not too
     /// many.
-    fn new_extent(&self, at: Seconds, settings: &Settings) -> Option<NewExtent> {
+    fn new_extent(&self, at: Seconds, settings: &Suspicious) -> Option<NewExtent> {
         let has_past = self.has_past(at);
         let limit = |threshold: u32, usual: u32| {
             if has_past { threshold.max(usual + ABOVE_HABIT) } else { threshold.saturating_mul(2) }
         };
         let countries = limit(settings.spread_countries, self.habit.usual.countries);
         let systems = limit(settings.spread_systems, self.habit.usual.systems);
-        let from = at.saturating_sub(settings.spread_window);
+        let from = at.saturating_sub(settings.spread_window.seconds);
         // Most logins end here, because counting is quicker than comparing.
         let new = self.places.iter().filter(|place| place.is_new(from)).count();
         if new < countries.min(systems) as usize {

@@ -3,8 +3,9 @@
 
 use std::net::IpAddr;
 
+use mls_config::config::Suspicious;
 use mls_event::{Auth, Enrichment, Finding, Outcome, Rule, Timestamp};
-use mls_findings::{Detector, Observation, Settings};
+use mls_findings::{Detector, Observation};
 
 const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;
@@ -53,7 +54,7 @@ impl Log {
 
     fn findings(mut self) -> Vec<Finding<'static>> {
         self.attempts.sort_by_key(|(at, _)| *at);
-        let (mut detector, mut found) = (Detector::new(Settings::default()), Vec::new());
+        let (mut detector, mut found) = (Detector::new(&Suspicious::default()), Vec::new());
         for (_, auth) in &self.attempts {
             detector.observe(&Observation::from(auth), &mut found);
         }

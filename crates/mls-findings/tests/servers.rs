@@ -1,12 +1,13 @@
 //! What is found, missed and wrongly reported on generated servers.
 //!
 //! `MLS_SERVERS=100 cargo test -p mls-findings --test servers -- --nocapture` tries that many seeds.
+use mls_config::config::Suspicious;
 use mls_event::Finding;
-use mls_findings::{Detector, Observation, Settings};
+use mls_findings::{Detector, Observation};
 use testdata::server::{Options, Score, Server};
 
 fn findings(server: &Server) -> Vec<Finding<'static>> {
-    let mut detector = Detector::new(Settings::default());
+    let mut detector = Detector::new(&Suspicious::default());
     let mut found = Vec::new();
     for event in &server.events {
         let auth = server.auth(event);

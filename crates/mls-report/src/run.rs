@@ -10,7 +10,6 @@ use mls_config::Config;
 use mls_config::moment::Day;
 use mls_diag::{Exit, OnFile, OrExit};
 use mls_event::Outcome;
-use mls_findings::Settings;
 use mls_machine::Machine;
 use mls_rotation::{Chain, ChainFile, Point};
 use mls_state::atomic;
@@ -324,7 +323,7 @@ impl ReportRun {
         let sought = Sought {
             period: &scope.period,
             zone: reading.zone,
-            settings: Settings::from(&self.config.suspicious),
+            settings: &self.config.suspicious,
             days: self.config.retention.logins_days.map(|days| days.get().into()),
             reported: scope.digest.as_ref().and_then(NextDigest::reported),
             account,

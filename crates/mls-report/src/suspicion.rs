@@ -9,10 +9,11 @@ use chrono::{DateTime, Days, FixedOffset, NaiveDateTime};
 use mls_attempts::{
     Attempt, AttemptBatch, AttemptSource, BatchedAttempt, DateReader, LoginReader, ReadOptions,
 };
+use mls_config::config::Suspicious;
 use mls_config::zone::Zone;
 use mls_diag::{Exit, OrExit};
 use mls_event::{Finding, Outcome};
-use mls_findings::{Detector, Settings};
+use mls_findings::Detector;
 use mls_rotation::Point;
 
 use crate::account::AccountLog;
@@ -79,7 +80,7 @@ impl LoginWindow {
 pub(crate) struct Sought<'a> {
     pub(crate) period: &'a Period,
     pub(crate) zone: Zone,
-    pub(crate) settings: Settings,
+    pub(crate) settings: &'a Suspicious,
     /// Number of days before the period that the rules look back; `None` for all.
     pub(crate) days: Option<u32>,
     /// The findings that earlier digests have reported.
