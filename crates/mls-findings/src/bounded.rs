@@ -7,52 +7,56 @@ use hashbrown::HashMap;
 
 use crate::observation::Seconds;
 
-/// A value that knows when it was last seen.
-pub(crate) trait LastSeen {
-    fn last_seen(&self) -> Seconds;
-}
-
 /// A table of at most `limit` entries. When it is full, it drops the half that was not seen for the longest
 /// time.
 #[derive(Clone)]
 pub(crate) struct Bounded<K, V> {
-    entries: HashMap<K, V, RandomState>,
+    /// The time when each entry was last seen, and its value.
+    entries: HashMap<K, (Seconds, V), RandomState>,
     limit: usize,
 }
 
-impl<K: Copy + Ord + Hash, V: LastSeen> Bounded<K, V> {
+impl<K: Copy + Ord + Hash, V> Bounded<K, V> {
     pub(crate) fn new(limit: usize) -> Self {
         Self { entries: HashMap::default(), limit }
     }
 
     pub(crate) fn get(&self, key: K) -> Option<&V> {
-        self.entries.get(&key)
+        self.entries.get(&key).map(|(_, value)| value)
     }
 
     pub(crate) fn get_mut(&mut self, key: K) -> Option<&mut V> {
-        self.entries.get_mut(&key)
+        self.entries.get_mut(&key).map(|(_, value)| value)
     }
 
     pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
-        self.entries.values_mut()
+        self.entries.values_mut().map(|(_, value)| value)
     }
 
-    /// Returns the entry of `key`, and the entries that were dropped to make room for it.
-    pub(crate) fn entry(&mut self, key: K, new: impl FnOnce() -> V) -> (&mut V, Vec<V>) {
+    /// Returns the entry of `key`, which is seen at `at`, and the entries that were dropped to make
+    /// room for it.
+    pub(crate) fn entry(
+        &mut self,
+        key: K,
+        at: Seconds,
+        new: impl FnOnce() -> V,
+    ) -> (&mut V, Vec<V>) {
         let mut dropped = Vec::new();
         if self.entries.len() >= self.limit && !self.entries.contains_key(&key) {
             // The key decides between equal times, so that the same data always leaves the same entries.
             let mut ages: Vec<(Seconds, K)> =
-                self.entries.iter().map(|(key, value)| (value.last_seen(), *key)).collect();
+                self.entries.iter().map(|(key, (last, _))| (*last, *key)).collect();
             let middle = ages.len() / 2;
             let (_, median, _) = ages.select_nth_unstable(middle);
             let median = *median;
             dropped = self
                 .entries
-                .extract_if(|key, value| (value.last_seen(), *key) < median)
-                .map(|(_, value)| value)
+                .extract_if(|key, (last, _)| (*last, *key) < median)
+                .map(|(_, (_, value))| value)
                 .collect();
         }
-        (self.entries.entry(key).or_insert_with(new), dropped)
+        let (last, value) = self.entries.entry(key).or_insert_with(|| (at, new()));
+        *last = (*last).max(at);
+        (value, dropped)
     }
 }

@@ -137,7 +137,7 @@ impl Detector {
             // A login through webmail shows that the user exists, but not from where the user logs
             // in.
             if observation.outcome == Outcome::Success {
-                self.user(observed).login(at);
+                self.user(observed).login();
             }
             return;
         }
@@ -151,7 +151,7 @@ impl Detector {
 
     fn failure(&mut self, observed: Observed<'_>, found: &mut Vec<Finding<'static>>) {
         let Observed { at, name, network, .. } = observed;
-        self.failures.entry(network, || FailedNames::new(at)).0.add(name, at);
+        self.failures.entry(network, at, || FailedNames::new(at)).0.add(name, at);
         // Failures from a place where the user logs in are mistakes of the user.
         if let Some(user) = self.users.get_mut(name)
             && observed.has_place()
@@ -303,14 +303,14 @@ impl Detector {
         let window = self.settings.spread_window.seconds;
         let user = self.user(observed);
         let attacked = attacked(user, observed, addresses);
-        user.login(at);
+        user.login();
         user.use_network(network);
         let is_resident = observed.has_place() && user.visit(country, asn, ip, moment);
         let extent = user.large_extent(at, window);
         if let Some(asn) = asn.filter(|_| is_resident) {
-            self.systems.entry(asn, || Residents::new(at)).0.add(name, at);
+            self.systems.entry(asn, at, Residents::new).0.add(name);
         }
-        let (visitors, _) = self.logins.entry(network, || Visitors::new(at, country, asn));
+        let (visitors, _) = self.logins.entry(network, at, || Visitors::new(country, asn));
         if let Some(visitor) = visitors.visit(name, ip, moment).copied() {
             self.guessed(visitor, observed, found);
         }
@@ -325,7 +325,7 @@ impl Detector {
     /// Returns the entry of the user who logs in.
     fn user(&mut self, observed: Observed<'_>) -> &mut User {
         let new = || User::new(observed.user, observed.at);
-        let (user, dropped) = self.users.entry(observed.name, new);
+        let (user, dropped) = self.users.entry(observed.name, observed.at, new);
         for user in dropped {
             self.attacks.forget(&user.attack);
         }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::bounded::{Bounded, LastSeen};
+use crate::bounded::Bounded;
 use crate::observation::{Country, Moment, Name, Network, Seconds};
 
 /// Largest number of networks with logins, and of networks with failures, that are remembered.
@@ -35,12 +35,6 @@ pub(crate) struct FailedNames {
     names: Vec<Name>,
     times: Vec<Seconds>,
     last: Seconds,
-}
-
-impl LastSeen for FailedNames {
-    fn last_seen(&self) -> Seconds {
-        self.last
-    }
 }
 
 /// The failures that count against a login, one of each name.
@@ -155,23 +149,15 @@ pub(crate) struct Visitors {
     pub(crate) users: Vec<Visitor>,
     pub(crate) country: Option<Country>,
     pub(crate) asn: Option<u32>,
-    last: Seconds,
-}
-
-impl LastSeen for Visitors {
-    fn last_seen(&self) -> Seconds {
-        self.last
-    }
 }
 
 impl Visitors {
-    pub(crate) fn new(at: Seconds, country: Option<Country>, asn: Option<u32>) -> Self {
-        Self { users: Vec::with_capacity(1), country, asn, last: at }
+    pub(crate) fn new(country: Option<Country>, asn: Option<u32>) -> Self {
+        Self { users: Vec::with_capacity(1), country, asn }
     }
 
     /// Returns the entry of a user who logs in; `None` if there are too many users to remember this one.
     pub(crate) fn visit(&mut self, name: Name, ip: IpAddr, first: Moment) -> Option<&Visitor> {
-        self.last = self.last.max(first.at);
         if let Some(known) = self.users.iter().position(|visitor| visitor.name == name) {
             return self.users.get(known);
         }

@@ -1,8 +1,8 @@
 //! For each autonomous system, the users who log in from there.
 
-use crate::bounded::{Bounded, LastSeen};
+use crate::bounded::Bounded;
 use crate::network::MAX_VISITORS;
-use crate::observation::{Name, Seconds};
+use crate::observation::Name;
 
 /// Largest number of autonomous systems with logins that are remembered.
 pub(crate) const MAX_SYSTEMS: usize = 4096;
@@ -15,23 +15,15 @@ pub(crate) type Systems = Bounded<u32, Residents>;
 #[derive(Clone)]
 pub(crate) struct Residents {
     users: Vec<Name>,
-    last: Seconds,
-}
-
-impl LastSeen for Residents {
-    fn last_seen(&self) -> Seconds {
-        self.last
-    }
 }
 
 impl Residents {
-    pub(crate) fn new(at: Seconds) -> Self {
-        Self { users: Vec::with_capacity(1), last: at }
+    pub(crate) fn new() -> Self {
+        Self { users: Vec::with_capacity(1) }
     }
 
     /// Remembers a user, unless there are many.
-    pub(crate) fn add(&mut self, name: Name, at: Seconds) {
-        self.last = self.last.max(at);
+    pub(crate) fn add(&mut self, name: Name) {
         if self.users.len() < MAX_VISITORS && !self.users.contains(&name) {
             self.users.push(name);
         }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use mls_config::config::Suspicious;
 
 use crate::attack::Attack;
-use crate::bounded::{Bounded, LastSeen};
+use crate::bounded::Bounded;
 use crate::observation::{Country, Moment, Name, Network, Seconds};
 
 /// Number of users that are remembered.
@@ -87,18 +87,11 @@ pub(crate) struct User {
     /// The networks of the last logins, the last one first.
     networks: [Option<Network>; MAX_NETWORKS],
     first: Seconds,
-    last: Seconds,
     logins: u32,
     habit: Habit,
     pub(crate) attack: Attack,
     /// The last day for which each rule reported the user.
     pub(crate) reported: [u32; 3],
-}
-
-impl LastSeen for User {
-    fn last_seen(&self) -> Seconds {
-        self.last
-    }
 }
 
 /// The greatest extent of logins within one window. A window counts only after the next one has ended,
@@ -131,7 +124,6 @@ impl User {
             first_logins: Vec::with_capacity(1),
             networks: [None; MAX_NETWORKS],
             first: at,
-            last: at,
             logins: 0,
             habit: Habit { begin: at, ..Habit::default() },
             attack: Attack::default(),
@@ -139,8 +131,7 @@ impl User {
         }
     }
 
-    pub(crate) fn login(&mut self, at: Seconds) {
-        self.last = self.last.max(at);
+    pub(crate) fn login(&mut self) {
         self.logins = self.logins.saturating_add(1);
     }
 
