@@ -216,7 +216,8 @@ impl User {
     /// Returns the extent of the last logins if it may be too large. That of most users is small and
     /// becomes part of their habit.
     pub(crate) fn large_extent(&mut self, at: Seconds, window: Seconds) -> Option<Extent> {
-        let extent = self.extent(at.saturating_sub(window));
+        let from = at.saturating_sub(window);
+        let extent = self.extent(|place| place.last >= from);
         if extent.countries.max(extent.systems) > 2 {
             return Some(extent);
         }
@@ -283,23 +284,15 @@ impl User {
     /// Returns the extent of logins since `from` in countries and systems that were not seen before
     /// `from`.
     fn unseen(&self, from: Seconds) -> Extent {
-        let (mut countries, mut systems) = (Distinct::new(), Distinct::new());
-        for place in self.places.iter().filter(|place| place.is_old(from)) {
-            countries.add(place.country.map(|code| u16::from_be_bytes(code).into()));
-            systems.add(place.asn);
-        }
-        let old = Extent { countries: countries.len(), systems: systems.len() };
-        for place in self.places.iter().filter(|place| place.is_new(from)) {
-            countries.add(place.country.map(|code| u16::from_be_bytes(code).into()));
-            systems.add(place.asn);
-        }
-        Extent { countries: countries.len() - old.countries, systems: systems.len() - old.systems }
+        let old = self.extent(|place| place.is_old(from));
+        let all = self.extent(|place| place.is_old(from) || place.is_new(from));
+        Extent { countries: all.countries - old.countries, systems: all.systems - old.systems }
     }
 
-    /// Returns the extent of all logins since `from`.
-    fn extent(&self, from: Seconds) -> Extent {
+    /// Returns the extent of the logins at these places.
+    fn extent(&self, counts: impl Fn(&Place) -> bool) -> Extent {
         let (mut countries, mut systems) = (Distinct::new(), Distinct::new());
-        for place in self.places.iter().filter(|place| place.last >= from) {
+        for place in self.places.iter().filter(|place| counts(place)) {
             countries.add(place.country.map(|code| u16::from_be_bytes(code).into()));
             systems.add(place.asn);
         }
