@@ -102,7 +102,7 @@ fn each_query_runs_on_postgresql_and_counts_what_was_loaded() {
     assert_eq!(answer("Failed logins"), "5\n");
     assert_eq!(answer("Logins"), "1\n");
     assert_eq!(answer("Addresses that fail most"), "192.0.2.1\tDE\tExample\t2\t5\n");
-    assert_eq!(answer("Attackers on many servers"), "192.0.2.1\t2\t5\n");
+    assert_eq!(answer("Attackers on several servers"), "192.0.2.1\t2\t5\n");
     assert_eq!(answer("Failed logins by server"), "1780308000\tmx1\t3\n1780311600\tmx2\t2\n");
     let dashboard: Value = serde_json::from_str(POSTGRESQL).unwrap();
     for variable in dashboard["templating"]["list"].as_array().unwrap() {

@@ -20,7 +20,7 @@ pub(crate) fn records(text: &str) -> Vec<Value> {
 }
 
 /// The attempts on one of 20 servers in the first week of June, one every half hour. Some addresses
-/// try only this server, the others try many servers.
+/// try only this server, the others try several servers.
 fn week_of(server: u32, random: &mut u64) -> String {
     let mut below = |n: u64| {
         *random =
@@ -126,7 +126,7 @@ fn one_digest_over_twenty_servers_equals_counts_made_in_sql() {
     let many = server.query(&format!(
         "SELECT host(ip) FROM {table} WHERE {day} GROUP BY 1 HAVING count(DISTINCT server) >= 10"
     ));
-    let (_, section) = text.split_once("Attackers on many servers").unwrap();
+    let (_, section) = text.split_once("Attackers on several servers").unwrap();
     let (section, _) = section.split_once("\n\n").unwrap();
     assert!(!many.is_empty());
     for ip in many.lines() {

@@ -21,7 +21,8 @@ const HEIGHT: u64 = 90;
 const WIDEST: usize = 8;
 
 /// Commands and settings in sentences. The page shows them as code.
-const CODE: [&str; 4] = [
+const CODE: [&str; 5] = [
+    "maillogsentinel --setup --interactive",
     "maillogsentinel --status",
     "mls-ipdb update",
     "mls-parse --outcome failure,success",

@@ -43,8 +43,9 @@ pub(crate) fn notes(tally: &Tally) -> Vec<String> {
 }
 
 /// Returns the note for a report without any country or autonomous system. Databases have neither
-/// for local networks.
+/// for local networks. Records have neither if they do not come from mls-enrich.
 pub(crate) fn unknown_origin(
+    has_records: bool,
     addresses: &List<Address>,
     countries: &List<Country>,
     systems: &List<System>,
@@ -60,8 +61,9 @@ pub(crate) fn unknown_origin(
         (_, 0) => "No AS is known",
         _ => return None,
     };
+    let enrich = if has_records { "put mls-enrich before mls-report; " } else { "" };
     Some(format!(
-        "{what}: if there are no IP databases, run mls-ipdb update to download them. Attempts that \
+        "{what}: {enrich}if there are no IP databases, run mls-ipdb update to download them. Attempts that \
          are already recorded do not change."
     ))
 }

@@ -137,7 +137,7 @@ fn write_names(metrics: &mut Metrics, report: &Report) {
         gauge("new_users", "User names not seen before the period.", new.users.distinct);
     }
     let widespread = report.widespread_attackers.distinct;
-    gauge("widespread_attackers", "Addresses that tried many servers.", widespread);
+    gauge("widespread_attackers", "Addresses that tried several servers.", widespread);
     let slow = report.slow_attackers.distinct;
     gauge("slow_attackers", "Addresses that make a few attempts on many days.", slow);
     let distributed = report.distributed_attacks.distinct;

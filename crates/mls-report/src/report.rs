@@ -248,7 +248,7 @@ impl Report {
         let before = &tally.countries_before;
         let [countries, new_countries] = rankings::countries(tally.countries, before, n)?;
         let (systems, organisations) = rankings::systems(tally.systems, n)?;
-        notes.extend(unknown_origin(&addresses.addresses, &countries, &systems));
+        notes.extend(unknown_origin(!extent.csv, &addresses.addresses, &countries, &systems));
         let mut statuses = Ranking::new(n);
         tally.reverse_dns_failures.for_each(|status, attempts| {
             statuses.add(*attempts, || shown(status));

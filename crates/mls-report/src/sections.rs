@@ -190,7 +190,7 @@ fn widespread_attackers(report: &Report) -> Section {
     let table = table(columns, &report.widespread_attackers, |x| {
         (vec![text(Some(x.ip.clone())), Cell::Number(x.servers)], x.attempts)
     });
-    section("Attackers on many servers".to_owned(), table)
+    section("Attackers on several servers".to_owned(), table)
 }
 
 fn logins(report: &Report, top: usize) -> Section {

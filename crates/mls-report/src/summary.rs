@@ -94,18 +94,23 @@ fn in_period(report: &Report) -> String {
 fn compared(report: &Report) -> String {
     let now = report.attempts;
     let period = &report.period;
-    let usual = report.usual_attempts;
-    if let (true, Some(usual)) = (period.label == "today", usual) {
+    if let (true, Some(usual)) = (period.label == "today", report.usual_attempts) {
         return format!("; a usual day has {}", thousands(usual));
     }
-    let length = period.length.filter(|length| *length >= MIN_LENGTH);
-    if let Some((usual, length)) = usual.zip(length) {
-        let minutes = u128::try_from(length.num_minutes()).unwrap_or_default();
-        let usual = (u128::from(usual) * minutes + 720) / 1440;
-        return difference(now, u64::try_from(usual).unwrap_or(u64::MAX), "usual");
+    if let Some(usual) = usual_in_period(report) {
+        return difference(now, usual, "usual");
     }
     let before = if period.is_day { "on the day before" } else { "in the period before" };
     report.previous_attempts.map_or_else(String::new, |previous| difference(now, previous, before))
+}
+
+/// Returns the usual number of failed logins in a time as long as the period; `None` if it is
+/// unknown, or if the period is short.
+fn usual_in_period(report: &Report) -> Option<u64> {
+    let length = report.period.length.filter(|length| *length >= MIN_LENGTH)?;
+    let minutes = u128::try_from(length.num_minutes()).unwrap_or_default();
+    let usual = (u128::from(report.usual_attempts?) * minutes + 720) / 1440;
+    Some(u64::try_from(usual).unwrap_or(u64::MAX))
 }
 
 /// Returns a part of a sentence, such as `, 12 % more than usual (4,190)`. Here, `before` is 4,190,
@@ -174,7 +179,10 @@ fn what_stands_out(report: &Report) -> String {
     };
     let widespread = match report.widespread_attackers.distinct {
         0 => None,
-        n => Some(format!("{} many servers", number(n as u64, "address tried", "addresses tried"))),
+        n => Some(format!(
+            "{} several servers",
+            number(n as u64, "address tried", "addresses tried")
+        )),
     };
     let found = [silence(report), attack, target, widespread, slow];
     let found: Vec<_> = found.into_iter().flatten().collect();
@@ -201,14 +209,19 @@ fn silence(report: &Report) -> Option<String> {
 }
 
 pub(crate) fn what_to_do(report: &Report) -> String {
-    if report.attempts == 0 && report.usual_attempts.is_some_and(|usual| usual >= MIN_ATTEMPTS) {
-        return "It is unusual that no login failed: run maillogsentinel --status to see whether \
-            the log is read."
-            .to_owned();
-    }
-    if !report.verdict.accounts.is_empty() {
-        return "Check each account below now, with the commands that are listed for it."
-            .to_owned();
+    let is_long = report.period.length.is_none_or(|length| length >= MIN_LENGTH);
+    let is_empty = report.total_attempts == 0 && report.unchecked == 0 && report.csv.is_some();
+    let usual = usual_in_period(report).unwrap_or_default();
+    let steps = [
+        (!report.verdict.accounts.is_empty())
+            .then_some("Check each account below now, with the commands that are listed for it."),
+        (report.attempts == 0 && (is_long && is_empty || usual >= MIN_ATTEMPTS)).then_some(
+            "It is unusual that no login failed: run maillogsentinel --status to see whether \
+             the log is read.",
+        ),
+    ];
+    if steps.iter().any(Option::is_some) {
+        return steps.into_iter().flatten().collect::<Vec<_>>().join(" ");
     }
     if let Some(silent) = report.silent_servers.top.first() {
         let name = ellipsis(&safe(&silent.server), MAX_NAME);

@@ -174,6 +174,23 @@ fn a_day_without_attempts_is_three_lines_and_says_why() {
 }
 
 #[test]
+fn a_digest_without_attempts_says_whether_that_is_unusual() {
+    let row = |day| format!("mail,2026-05-{day} 00:00,192.0.2.1,x,null,OK,CN,1,O\n").repeat(10);
+    let csv = HEADER.to_owned() + &(10..20).map(row).collect::<String>();
+    let unusual = "It is unusual that no login failed: run maillogsentinel --status";
+    for (args, csv, expected) in [
+        (&["--date", "2026-05-20"][..], &csv[..], unusual),
+        (&["--since", "2026-05-20", "--until", "2026-05-20 00:05"], &csv, "nothing to do"),
+        (&["--date", "2026-05-20"], HEADER, unusual),
+    ] {
+        let mut command = Command::cargo_bin("mls-report").unwrap();
+        let run = command.args(args).write_stdin(csv.to_owned()).assert().success();
+        let text = String::from_utf8_lossy(&run.get_output().stdout).into_owned();
+        assert!(text.contains(expected), "{args:?}: {text}");
+    }
+}
+
+#[test]
 fn without_ip_databases_a_note_says_once_what_to_run() {
     let note = "No country and no AS is known: if there are no IP databases, run mls-ipdb update";
     let row = |n| format!("mail,2026-06-02 00:00,203.0.113.{n},x,null,OK,null,null,null\n");
@@ -201,6 +218,10 @@ fn without_ip_databases_a_note_says_once_what_to_run() {
             "{country}"
         );
         assert!(country.contains("not known: 37"), "{country}");
+        // Records can come directly from mls-parse.
+        let record = "{\"v\":1,\"type\":\"auth\",\"date\":\"2026-06-02T00:00:00Z\",\
+            \"outcome\":\"failure\",\"ip\":\"203.0.113.1\",\"user\":\"x\"}\n";
+        assert!(run(record).contains("AS is known: put mls-enrich before mls-report; if"));
         // Databases do not have local addresses.
         let local = run(&csv.replace("203.0.113.", "192.168.0."));
         assert!(!local.contains("mls-ipdb"), "{local}");

@@ -85,7 +85,7 @@ fn fleet() -> String {
 }
 
 #[test]
-fn silent_servers_and_attackers_on_many_servers_are_named() {
+fn silent_servers_and_attackers_on_several_servers_are_named() {
     let (input, day) = (fleet(), ["--date", "2026-06-06"]);
     let report_of_day = json(&day, &input);
     let silent = &report_of_day["silent_servers"];
@@ -113,7 +113,7 @@ fn silent_servers_and_attackers_on_many_servers_are_named() {
     let expected = "What stands out: mx07 has been silent for 30 h; ";
     assert!(text.contains(expected), "{text}");
     for title in
-        ["Silent servers 2026-06-06", "Top 10 servers 2026-06-06:", "Attackers on many servers"]
+        ["Silent servers 2026-06-06", "Top 10 servers 2026-06-06:", "Attackers on several servers"]
     {
         assert!(text.contains(title), "{title}: {text}");
     }

@@ -83,6 +83,15 @@ fn the_result_about_suspicious_logins_comes_first() {
     assert!(page.contains(heading), "{page}");
     let quiet = report(&[], &record(0, "success", "dora"));
     assert!(quiet.contains("No suspicious login among 1 login of 1 user."), "{quiet}");
+    // No login failed on the day of the suspicious login.
+    let failures = (20..=31).flat_map(|day| {
+        ["anna", "bert", "carl"]
+            .map(|user| record(5, "failure", user).replace("06-01", &format!("05-{day}")).repeat(4))
+    });
+    let found = report(&[], &(failures.collect::<String>() + &record(0, "success", "dora")));
+    let found = found.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(found.contains("Check each account below now"), "{found}");
+    assert!(found.contains("It is unusual that no login failed"), "{found}");
     let row = "m,2026-06-01 03:03,203.0.113.9,dora,null,OK,N/A,N/A,N/A\n";
     let unknown = report(&[], &format!("{FAILURES}{row}"));
     assert!(unknown.contains("record = yes"), "{unknown}");
