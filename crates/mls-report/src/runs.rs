@@ -3,7 +3,7 @@
 //! The files are in the directory that `TMPDIR` names, or in `/tmp`. They have no name, so that they
 //! are removed even if the process dies.
 
-use std::cmp::Ordering;
+use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
 use std::fs::File;
@@ -88,79 +88,50 @@ impl RunWriter {
     }
 }
 
-/// The next key of a run.
-struct RunHead<V> {
-    run: BufReader<File>,
-    key: Vec<u8>,
-    value: V,
-}
-
-impl<V: Count> RunHead<V> {
-    fn begin(file: File) -> io::Result<Option<Self>> {
-        let run = BufReader::with_capacity(BUFFER, file);
-        let mut head = Self { run, key: Vec::new(), value: V::default() };
-        Ok(head.advance()?.then_some(head))
-    }
-
-    /// Reads the next key; false at the end of the run.
-    fn advance(&mut self) -> io::Result<bool> {
-        let mut length = [0; 2];
-        match self.run.read_exact(&mut length) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
-            read => read?,
-        }
-        self.key.resize(u16::from_le_bytes(length).into(), 0);
-        self.run.read_exact(&mut self.key)?;
-        self.value = V::read(&mut self.run)?;
-        Ok(true)
-    }
-}
-
-/// Reverses the order of keys: a heap returns the greatest item first, but the merge needs the
-/// smallest key first.
-impl<V> Ord for RunHead<V> {
-    fn cmp(&self, other: &Self) -> Ordering {
-        other.key.cmp(&self.key)
-    }
-}
-
-impl<V> PartialOrd for RunHead<V> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<V> PartialEq for RunHead<V> {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl<V> Eq for RunHead<V> {}
-
 fn merge<V: Count>(
     files: Vec<File>,
     mut each: impl FnMut(&str, &V) -> io::Result<()>,
 ) -> io::Result<()> {
-    let heads = files.into_iter().map(RunHead::begin);
-    let heads: io::Result<Vec<Option<RunHead<V>>>> = heads.collect();
-    let mut heads: BinaryHeap<RunHead<V>> = heads?.into_iter().flatten().collect();
+    // The heap returns the greatest item first, but the merge needs the smallest key first.
+    let (mut runs, mut heads) = (Vec::new(), BinaryHeap::new());
+    for file in files {
+        let (mut run, mut key) = (BufReader::with_capacity(BUFFER, file), Vec::new());
+        if let Some(value) = read_entry::<V>(&mut run, &mut key)? {
+            heads.push(Reverse((key, runs.len())));
+            runs.push((run, value));
+        }
+    }
     let (mut key, mut sum) = (Vec::new(), None::<V>);
     let mut each =
         |key: &[u8], value: &V| each(str::from_utf8(key).map_err(io::Error::other)?, value);
     while let Some(mut head) = heads.peek_mut() {
+        let Reverse((smallest, number)) = &mut *head;
+        let (run, value) = &mut runs[*number];
         match &mut sum {
-            Some(sum) if head.key == key => sum.merge(&head.value),
+            Some(sum) if *smallest == key => sum.merge(value),
             _ => {
-                if let Some(sum) = sum.replace(std::mem::take(&mut head.value)) {
+                if let Some(sum) = sum.replace(std::mem::take(value)) {
                     each(&key, &sum)?;
                 }
-                key.clone_from(&head.key);
+                key.clone_from(smallest);
             }
         }
-        if !head.advance()? {
-            PeekMut::pop(head);
+        match read_entry(run, smallest)? {
+            Some(next) => *value = next,
+            None => drop(PeekMut::pop(head)),
         }
     }
     sum.map_or(Ok(()), |sum| each(&key, &sum))
+}
+
+/// Reads the next key of a run into `key`, and returns its value; `None` at the end of the run.
+fn read_entry<V: Count>(run: &mut BufReader<File>, key: &mut Vec<u8>) -> io::Result<Option<V>> {
+    let mut length = [0; 2];
+    match run.read_exact(&mut length) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        read => read?,
+    }
+    key.resize(u16::from_le_bytes(length).into(), 0);
+    run.read_exact(key)?;
+    V::read(run).map(Some)
 }
