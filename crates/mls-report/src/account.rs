@@ -24,7 +24,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use mls_attempts::BatchedAttempt;
 use mls_config::zone::Zone;
-use mls_event::{Finding, Outcome, display_place, display_text};
+use mls_event::{Outcome, display_place, display_text};
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
 
@@ -119,37 +119,26 @@ pub(crate) struct AccountReport<'a> {
     period: &'a Period,
 }
 
-#[derive(Serialize)]
-struct Json<'a> {
-    account: &'a str,
-    from: Option<String>,
-    to: Option<String>,
-    total: u64,
-    failures: u64,
-    logins: &'a VecDeque<AccountLogin>,
-    suspicious_logins: &'a [Finding<'static>],
-}
-
 impl<'a> AccountReport<'a> {
     pub(crate) fn new(logins: &'a PeriodLogins, period: &'a Period) -> anyhow::Result<Self> {
         let log = logins.account.clone().context("the account was not looked at")?;
         Ok(Self { log, logins, period })
     }
 
-    pub(crate) fn json(&self) -> anyhow::Result<String> {
+    pub(crate) fn json(&self) -> String {
         let minute = |at: Option<chrono::NaiveDateTime>| {
             at.map(|at| at.format("%Y-%m-%d %H:%M").to_string())
         };
-        let json = Json {
-            account: &self.log.user,
-            from: minute(self.period.from),
-            to: minute(self.period.to),
-            total: self.log.total,
-            failures: self.log.failures,
-            logins: &self.log.logins,
-            suspicious_logins: &self.logins.findings,
-        };
-        Ok(serde_json::to_string(&json)? + "\n")
+        let json = serde_json::json!({
+            "account": self.log.user,
+            "from": minute(self.period.from),
+            "to": minute(self.period.to),
+            "total": self.log.total,
+            "failures": self.log.failures,
+            "logins": self.log.logins,
+            "suspicious_logins": self.logins.findings,
+        });
+        format!("{json}\n")
     }
 
     pub(crate) fn text(&self) -> String {

@@ -10,7 +10,7 @@ use std::path::Path;
 use mls_diag::{Exit, OnFile, OrExit};
 use mls_state::regular;
 
-use crate::since_last::{DigestEnd, FirstBegin, LastDigest};
+use crate::since_last::{DigestEnd, LastDigest};
 
 /// The beginning of the first line.
 const MARK: &str = "# mls-report: ";
@@ -58,7 +58,7 @@ impl Counters {
 
     /// The end of the counted rows. The next run continues there.
     pub(crate) fn last(&self) -> LastDigest {
-        LastDigest { base: 0, end: self.end.clone(), first: FirstBegin::Now }
+        LastDigest { base: 0, end: self.end.clone(), begins_now: true }
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {

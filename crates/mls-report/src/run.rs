@@ -309,7 +309,7 @@ impl ReportRun {
         let account = AccountReport::new(&logins, &scope.period)?;
         let output = match self.args.format {
             Format::Text => account.text(),
-            Format::Json => account.json()?,
+            Format::Json => account.json(),
             _ => return Err(Exit::Usage.error("--account supports only --format text and json")),
         };
         self.write(output.as_bytes())

@@ -167,7 +167,7 @@ fn silent_servers(report: &Report) -> Section {
             duration(x.pause_minutes),
             duration(x.usual_pause_minutes),
         ];
-        (cells.map(|cell| text(Some(cell))).into(), x.attempts)
+        (cells.map(|cell| Cell::Text(Some(cell))).into(), x.attempts)
     });
     section("Silent servers".to_owned(), SectionTable { is_wide: true, ..table })
         .note(format!("no attempt for more than {SILENT_TIMES} times their usual pause"))
@@ -176,7 +176,7 @@ fn silent_servers(report: &Report) -> Section {
 fn servers(report: &Report, top: usize) -> Section {
     let columns = vec![name("Server"), number("Addresses", "address", "addresses")];
     let mut table = table(columns, &report.servers, |x| {
-        (vec![text(Some(x.server.clone())), Cell::Number(x.addresses)], x.attempts)
+        (vec![Cell::Text(Some(x.server.clone())), Cell::Number(x.addresses)], x.attempts)
     });
     // With one server, the whole report is about it, so a list is not needed.
     if report.servers.distinct < 2 {
@@ -188,7 +188,7 @@ fn servers(report: &Report, top: usize) -> Section {
 fn widespread_attackers(report: &Report) -> Section {
     let columns = vec![code("Address"), number("Servers", "server", "servers")];
     let table = table(columns, &report.widespread_attackers, |x| {
-        (vec![text(Some(x.ip.clone())), Cell::Number(x.servers)], x.attempts)
+        (vec![Cell::Text(Some(x.ip.clone())), Cell::Number(x.servers)], x.attempts)
     });
     section("Attackers on several servers".to_owned(), table)
 }
@@ -196,7 +196,8 @@ fn widespread_attackers(report: &Report) -> Section {
 fn logins(report: &Report, top: usize) -> Section {
     let columns = vec![name("User"), code("Address"), name("Host name"), of_country("Country")];
     let table = table(columns, &report.logins, |x| {
-        let cells = [&x.user, &x.ip, &x.hostname, &x.country_code].map(|cell| text(cell.clone()));
+        let cells =
+            [&x.user, &x.ip, &x.hostname, &x.country_code].map(|cell| Cell::Text(cell.clone()));
         (cells.into(), x.attempts)
     });
     section(format!("Top {top} failed authentications"), SectionTable { is_wide: true, ..table })
@@ -212,7 +213,7 @@ fn address_table(list: &List<Address>) -> SectionTable {
     let commands = list.top.iter().filter_map(whois).collect();
     let table = table(columns, list, |x| {
         let system = display_system(x.asn, x.aso.as_deref());
-        let cells = [Some(x.ip.clone()), x.country_code.clone(), system].map(text);
+        let cells = [Some(x.ip.clone()), x.country_code.clone(), system].map(Cell::Text);
         (cells.into(), x.attempts)
     });
     SectionTable { is_wide: true, commands, ..table }
@@ -220,7 +221,7 @@ fn address_table(list: &List<Address>) -> SectionTable {
 
 fn users(report: &Report, top: usize) -> Section {
     let table = table(vec![name("User")], &report.users, |x| {
-        (vec![text(Some(x.user.clone()))], x.attempts)
+        (vec![Cell::Text(Some(x.user.clone()))], x.attempts)
     });
     section(format!("Top {top} Usernames"), SectionTable { has_bars: true, ..table })
 }
@@ -230,7 +231,7 @@ fn countries(report: &Report, top: usize) -> Section {
     let table = table(columns, &report.countries, |x| {
         let code = &x.country_code;
         let share = Cell::Number(percent(x.attempts, report.attempts));
-        (vec![text(Some(code.clone())), text(Some(country(code))), share], x.attempts)
+        (vec![Cell::Text(Some(code.clone())), Cell::Text(Some(country(code))), share], x.attempts)
     });
     section(format!("Top {top} countries"), SectionTable { has_bars: true, ..table })
 }
@@ -238,7 +239,7 @@ fn countries(report: &Report, top: usize) -> Section {
 fn systems(report: &Report, top: usize) -> Section {
     let table = table(vec![code("ASN"), name("ASO")], &report.systems, |x| {
         let number = display_system(x.asn, None);
-        (vec![text(number), text(x.aso.clone())], x.attempts)
+        (vec![Cell::Text(number), Cell::Text(x.aso.clone())], x.attempts)
     });
     section(format!("Top {top} ASN and ASO"), table)
 }
@@ -246,7 +247,7 @@ fn systems(report: &Report, top: usize) -> Section {
 fn networks(report: &Report, top: usize) -> Section {
     let columns = vec![code("Network"), number("Addresses", "address", "addresses")];
     let table = table(columns, &report.networks, |x| {
-        (vec![text(Some(x.network.to_string())), Cell::Number(x.addresses)], x.attempts)
+        (vec![Cell::Text(Some(x.network.to_string())), Cell::Number(x.addresses)], x.attempts)
     });
     section(format!("Top {top} networks"), table)
 }
@@ -254,7 +255,7 @@ fn networks(report: &Report, top: usize) -> Section {
 fn distributed_attacks(report: &Report) -> Section {
     let columns = vec![name("User"), number("Addresses", "address", "addresses")];
     let table = table(columns, &report.distributed_attacks, |x| {
-        (vec![text(Some(x.user.clone())), Cell::Number(x.addresses)], x.attempts)
+        (vec![Cell::Text(Some(x.user.clone())), Cell::Number(x.addresses)], x.attempts)
     });
     section("Distributed attacks".to_owned(), table)
         .note(format!("users tried from {MANY} addresses or more"))
@@ -263,7 +264,7 @@ fn distributed_attacks(report: &Report) -> Section {
 fn slow_attackers(report: &Report) -> Section {
     let columns = vec![code("Address"), number("Days", "day", "days")];
     let table = table(columns, &report.slow_attackers, |x| {
-        (vec![text(Some(x.ip.clone())), Cell::Number(x.days.into())], x.attempts.into())
+        (vec![Cell::Text(Some(x.ip.clone())), Cell::Number(x.days.into())], x.attempts.into())
     });
     section("Slow attackers".to_owned(), table).note(format!(
         "seen on at least {MANY} of 30 days, with at most {FEW} attempts a day on average"
@@ -272,11 +273,12 @@ fn slow_attackers(report: &Report) -> Section {
 
 /// The names that were never seen before the period.
 fn new(new: &New) -> [Section; 3] {
-    let users =
-        table(vec![name("User")], &new.users, |x| (vec![text(Some(x.user.clone()))], x.attempts));
+    let users = table(vec![name("User")], &new.users, |x| {
+        (vec![Cell::Text(Some(x.user.clone()))], x.attempts)
+    });
     let countries = table(vec![code("Code"), name("Country")], &new.countries, |x| {
         let code = &x.country_code;
-        (vec![text(Some(code.clone())), text(Some(country(code)))], x.attempts)
+        (vec![Cell::Text(Some(code.clone())), Cell::Text(Some(country(code)))], x.attempts)
     });
     let section = |title: &str, distinct: usize, table: SectionTable| {
         let count = thousands(distinct as u64);
@@ -336,7 +338,7 @@ fn reverse_lookups(report: &Report) -> Section {
     let columns = vec![code("Error"), name("Meaning")];
     let table = table(columns, &report.reverse_dns_failures, |x| {
         let meaning = meaning(&x.status).map(str::to_owned);
-        (vec![text(Some(x.status.clone())), text(meaning)], x.attempts)
+        (vec![Cell::Text(Some(x.status.clone())), Cell::Text(meaning)], x.attempts)
     });
     let total = report.failed_reverse_lookups;
     Section {
@@ -364,10 +366,6 @@ fn table<T>(
         has_bars: false,
         commands: Vec::new(),
     }
-}
-
-fn text(value: Option<String>) -> Cell {
-    Cell::Text(value)
 }
 
 fn name(name: &'static str) -> SectionColumn {

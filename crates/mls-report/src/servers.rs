@@ -37,7 +37,7 @@ pub(crate) struct Servers {
     by_number: Vec<Server>,
     /// The server of the last attempt. Most inputs have only one server.
     last: usize,
-    /// The last day, and its first minute.
+    /// The last day as text, and as a number.
     day: Option<([u8; 10], i64)>,
     is_full: bool,
 }
@@ -139,16 +139,21 @@ impl Servers {
     /// The minute of a date; `None` if the date does not exist.
     fn minute(&mut self, date: &str) -> Option<i64> {
         let (day, time) = date.split_at_checked(10)?;
-        let begin = match self.day {
-            Some((last, begin)) if last == day.as_bytes() => begin,
-            _ => {
-                let begin = i64::from(day.parse::<NaiveDate>().ok()?.num_days_from_ce()) * 1440;
-                self.day = day.as_bytes().try_into().ok().map(|day| (day, begin));
-                begin
-            }
-        };
         let number = |range: std::ops::Range<usize>| time.get(range)?.parse::<i64>().ok();
-        Some(begin + number(1..3)? * 60 + number(4..6)?)
+        Some(self.day(day)? * 1440 + number(1..3)? * 60 + number(4..6)?)
+    }
+
+    /// The number of a day, from the year 1; `None` if the day does not exist. Most attempts are of
+    /// the same day as the one before.
+    pub(crate) fn day(&mut self, text: &str) -> Option<i64> {
+        match self.day {
+            Some((last, day)) if last == text.as_bytes() => Some(day),
+            _ => {
+                let day = i64::from(text.parse::<NaiveDate>().ok()?.num_days_from_ce());
+                self.day = text.as_bytes().try_into().ok().map(|text| (text, day));
+                Some(day)
+            }
+        }
     }
 }
 

@@ -80,15 +80,9 @@ pub(crate) struct LastDigest {
     pub(crate) base: u64,
     /// Its end; `None` if there was no digest.
     pub(crate) end: Option<DigestEnd>,
-    pub(crate) first: FirstBegin,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FirstBegin {
-    /// At the beginning of the newest file that has rows.
-    NewestRows,
-    /// At the current end of the file.
-    Now,
+    /// Whether the first digest begins at the current end of the file, and not at the beginning of
+    /// the newest file that has rows.
+    pub(crate) begins_now: bool,
 }
 
 impl LastDigest {
@@ -105,7 +99,7 @@ impl LastDigest {
                 )
             })
             .or_exit(Exit::Config)?;
-        Ok(Self { base: file.sequence, end, first: FirstBegin::NewestRows })
+        Ok(Self { base: file.sequence, end, begins_now: false })
     }
 }
 
@@ -164,7 +158,7 @@ impl SinceLast<'_> {
         let before = last.map_or(0, |last| last.unchecked);
         let newly_unchecked = counted.map_or(0, |counted| counted.after(before));
         let reported = match last {
-            None if self.last.first == FirstBegin::Now => Reported::until(until),
+            None if self.last.begins_now => Reported::until(until),
             None => Reported::default(),
             Some(last) => last.reported.clone().unwrap_or_else(|| Reported::until(last.until)),
         };
@@ -189,7 +183,7 @@ impl SinceLast<'_> {
             newest.limit_to(end.prefix.length);
         }
         let window = match last.and_then(|last| Some((last.until, last.logins.as_ref()?))) {
-            None if last.is_none() && self.last.first == FirstBegin::Now => {
+            None if last.is_none() && self.last.begins_now => {
                 LoginWindow::From(end_of(chain, end.as_ref()))
             }
             // No digest has counted a login.
@@ -242,7 +236,7 @@ impl SinceLast<'_> {
             newest.limit_to(end.prefix.length);
         }
         let begin = match last {
-            None if self.last.first == FirstBegin::Now => Ok(Some(end_of(&chain, end.as_ref()))),
+            None if self.last.begins_now => Ok(Some(end_of(&chain, end.as_ref()))),
             None => newest_rows(&chain),
             Some(DigestEnd { data: Some(begin), .. }) => chain.find(begin),
             Some(DigestEnd { data: None, .. }) => Ok(None),
@@ -283,7 +277,7 @@ impl SinceLast<'_> {
             Some(cursor) => Chain::open_committed(path, &layout, &Committed::of(cursor))?,
             None => Chain::open(path, &layout)?,
         };
-        let may_be_missing = self.last.first == FirstBegin::Now && !path.exists();
+        let may_be_missing = self.last.begins_now && !path.exists();
         if chain.files.is_empty() && !may_be_missing {
             regular::open(path).on_file("opening", path)?;
             return Err(Exit::TempFail.error(format!(

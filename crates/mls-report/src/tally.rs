@@ -3,8 +3,6 @@
 //! The limits of the counters limit the memory of the whole process. Data that does not fit goes to
 //! temporary files.
 
-use chrono::{Datelike, NaiveDate};
-
 use crate::counter::Counter;
 use crate::history::History;
 use crate::period::{Period, PeriodPart};
@@ -63,8 +61,6 @@ pub(crate) struct Tally {
     pub(crate) hours: [u64; 24],
     /// By weekday, Monday first, and by hour. Dates that are not in the calendar are left out.
     pub(crate) weekday_hours: [[u64; 24]; 7],
-    /// The weekday of the last date.
-    weekday: Option<([u8; 10], usize)>,
     pub(crate) countries: Counter,
     /// By number and organisation of the autonomous system, joined: one lookup for a row, not two.
     pub(crate) systems: Counter,
@@ -90,7 +86,6 @@ impl Tally {
             extent: None,
             hours: [0; 24],
             weekday_hours: [[0; 24]; 7],
-            weekday: None,
             countries: Counter::new(1000, 1 << 16),
             systems: Counter::new(50_000, 3 << 20),
             failed_reverse_lookups: 0,
@@ -146,7 +141,9 @@ impl Tally {
         let hour = attempt.date[11..13].parse().unwrap_or(usize::MAX);
         if let Some(count) = self.hours.get_mut(hour) {
             *count += n;
-            if let Some(weekday) = self.weekday(&attempt.date[..10]) {
+            if let Some(day) = self.servers.day(&attempt.date[..10]) {
+                // The first day of the year 1 was a Monday.
+                let weekday = usize::try_from((day - 1).rem_euclid(7)).unwrap_or_default();
                 self.weekday_hours[weekday][hour] += n;
             }
         }
@@ -157,19 +154,6 @@ impl Tally {
         if let Some(status) = attempt.reverse_dns_status.filter(|status| *status != "OK") {
             self.failed_reverse_lookups += n;
             self.reverse_dns_failures.add(status, n);
-        }
-    }
-
-    /// The weekday of a date, 0 for Monday. Most rows are of the same day as the row before.
-    fn weekday(&mut self, date: &str) -> Option<usize> {
-        match self.weekday {
-            Some((last, weekday)) if last == date.as_bytes() => Some(weekday),
-            _ => {
-                let day: NaiveDate = date.parse().ok()?;
-                let weekday = day.weekday().num_days_from_monday() as usize;
-                self.weekday = date.as_bytes().try_into().ok().map(|date| (date, weekday));
-                Some(weekday)
-            }
         }
     }
 }
