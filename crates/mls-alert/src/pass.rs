@@ -167,7 +167,7 @@ impl<'a> Pass<'a> {
         let Self { logins, detector, newest, next, horizon, reached, .. } = pass;
         let logins = logins.map(LoginReader::finish).transpose();
         read?;
-        let logins = logins?.map(|(source, _)| source);
+        let logins = logins?;
         let Some(moment) = next else { return Ok(None) };
         let CheckpointState { detector, failure, login } =
             reached.unwrap_or(CheckpointState { detector, failure: None, login: None });
@@ -218,7 +218,7 @@ impl<'a> Pass<'a> {
                 return Err(Late.into());
             }
             let Self { logins: Some(logins), detector, output, newest, .. } = self else { break };
-            let Some(login) = logins.next_before(None) else { break };
+            let Some(login) = logins.take() else { break };
             output.counts.add(Outcome::Success, 1);
             if is_wanted {
                 newest.login = newest.login.max(Some(at));

@@ -10,7 +10,7 @@ use mls_event::Outcome;
 
 use mls_rotation::Point;
 
-use crate::{AttemptBatch, AttemptSource, BatchedAttempt, DateReader, ReadOptions, ReadSummary};
+use crate::{AttemptBatch, AttemptSource, BatchedAttempt, DateReader, ReadOptions};
 
 /// The largest number of batches in the queue between the two threads.
 const MAX_WAITING: usize = 2;
@@ -37,7 +37,6 @@ struct LoginBatch {
 #[derive(Debug)]
 struct InputSummary {
     source: AttemptSource,
-    summary: ReadSummary,
     logins: u64,
     failures: u64,
 }
@@ -54,7 +53,7 @@ impl LoginReader {
         let read = move || {
             let (mut part, mut dates) = (LoginBatch::default(), DateReader::new(reading.zone));
             let (mut logins, mut failures) = (0, 0);
-            let summary = source.read(&reading, |attempt, point| {
+            source.read(&reading, |attempt, point| {
                 if attempt.outcome != Outcome::Success {
                     failures += 1;
                     return;
@@ -70,7 +69,7 @@ impl LoginReader {
                 }
             })?;
             let _ = full.send(part);
-            Ok(InputSummary { source, summary, logins, failures })
+            Ok(InputSummary { source, logins, failures })
         };
         let thread = thread::Builder::new()
             .name("logins".to_owned())
@@ -80,16 +79,9 @@ impl LoginReader {
         Ok(Self { name, batches, thread, part: LoginBatch::default(), next: 0 })
     }
 
-    /// The next login if its time is before `end`, so that failures of the same time come first.
-    /// Without `end`, the next login. Returns `None` at the end of the input.
-    pub fn next_before(
-        &mut self,
-        end: Option<DateTime<FixedOffset>>,
-    ) -> Option<BatchedAttempt<'_>> {
-        let (at, _) = self.peek()?;
-        if end.is_some_and(|end| at >= end) {
-            return None;
-        }
+    /// The next login; `None` at the end.
+    pub fn take(&mut self) -> Option<BatchedAttempt<'_>> {
+        self.peek()?;
         self.next += 1;
         self.part.batch.get(self.next - 1)
     }
@@ -105,11 +97,11 @@ impl LoginReader {
         }
     }
 
-    /// Waits for the thread, and returns what it has read.
+    /// Waits for the thread, and returns the source that it has read.
     ///
     /// # Errors
     /// Those of [`AttemptSource::read`]. Exit 65 if the input holds failures and no login.
-    pub fn finish(self) -> anyhow::Result<(AttemptSource, ReadSummary)> {
+    pub fn finish(self) -> anyhow::Result<AttemptSource> {
         drop(self.batches);
         let name = self.name;
         let Ok(content) = self.thread.join() else {
@@ -129,6 +121,6 @@ impl LoginReader {
                 content.failures
             );
         }
-        Ok((content.source, content.summary))
+        Ok(content.source)
     }
 }

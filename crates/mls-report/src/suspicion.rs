@@ -227,8 +227,9 @@ impl Observer {
         end: Option<DateTime<FixedOffset>>,
     ) {
         let (Some(input), Some(window)) = (input, self.window) else { return };
-        while let Some((at, point)) = input.peek() {
-            let Some(login) = input.next_before(end) else { break };
+        let is_before = |at| end.is_none_or(|end| at < end);
+        while let Some((at, point)) = input.peek().filter(|(at, _)| is_before(*at)) {
+            let Some(login) = input.take() else { break };
             self.observe(&login, window.contains(at, point));
         }
     }
