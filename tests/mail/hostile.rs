@@ -71,6 +71,19 @@ fn truncated_reply_is_a_temporary_failure() {
 }
 
 #[test]
+fn message_without_an_answer_may_have_been_delivered() {
+    let port = serve(|mut stream| {
+        greet(&mut stream)?;
+        for reply in ["250 mail", "250 ok", "250 ok", "354 go on"] {
+            writeln!(stream, "{reply}\r")?;
+            BufReader::new(&stream).read_line(&mut String::new())?;
+        }
+        Ok(())
+    });
+    assert_fails_for_now(&test_mail(port), "so it may have been delivered");
+}
+
+#[test]
 fn server_of_another_protocol_is_a_temporary_failure() {
     let port = serve(|mut stream| stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n"));
     assert_fails_for_now(&test_mail(port), "is not a reply of a mail server");

@@ -40,7 +40,10 @@ pub(crate) fn run(
     interval: TimeDelta,
 ) -> anyhow::Result<()> {
     let alerted = Alerted::from_cursor(ledger.cursor().clone())
-        .context("this ledger is not a ledger of alerts; give another file with --ledger")
+        .with_context(|| {
+            let path = ledger.path.display();
+            format!("{path} is not a ledger of alerts; give another file with --ledger")
+        })
         .or_exit(Exit::Config)?;
     let (send, lines) = sync_channel(MAX_LINES_AHEAD);
     std::thread::spawn(move || read_lines(input, &send));
@@ -249,7 +252,7 @@ mod tests {
         let mailer = Mailer::new(&settings, "mail".to_owned(), Duration::from_secs(1)).unwrap();
         let mut collector = Collector {
             mailer: &mailer,
-            ledger: Ledger::open(&path).unwrap(),
+            ledger: Ledger::open(&path, "").unwrap(),
             alerted: Alerted::default(),
             interval: TimeDelta::zero(),
             stream: StreamState::Unknown,
@@ -265,6 +268,6 @@ mod tests {
         collector.commit().unwrap();
         assert!(collector.mail().is_err());
         drop(collector);
-        assert_eq!(Ledger::open(&path).unwrap().alerts().len(), 1);
+        assert_eq!(Ledger::open(&path, "").unwrap().alerts().len(), 1);
     }
 }

@@ -24,6 +24,7 @@ use serde_json::Value;
 
 use crate::address::Address;
 use crate::backlog::AlertBacklog;
+use crate::message::Message;
 use crate::smtp::DeliveryOutcome;
 
 /// The largest number of messages in the ledger.
@@ -34,7 +35,7 @@ const MAX_WAITING: usize = 30;
 
 /// The ledger, locked while it is in use.
 pub(crate) struct Ledger {
-    path: PathBuf,
+    pub(crate) path: PathBuf,
     content: LedgerContent,
     _lock: Lock,
 }
@@ -86,13 +87,14 @@ pub(crate) struct NewMessage<'a> {
 
 impl Ledger {
     /// Opens the ledger at `path`, or begins a new one. Exit 75 if another process uses it, 78 if
-    /// it is damaged: continuing without it could send messages twice.
-    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
+    /// it is damaged: continuing without it could send messages twice. `removed` says what happens
+    /// after somebody removes it.
+    pub(crate) fn open(path: &Path, removed: &str) -> anyhow::Result<Self> {
         let lock = Lock::take(path)?;
         let damaged = || {
             format!(
                 "ledger {} is damaged; restore it from a backup, or remove it (then mails that \
-                 wait are lost, and the next digest begins at the first row of the newest CSV)",
+                 wait are lost, and {removed})",
                 path.display()
             )
         };
@@ -193,10 +195,11 @@ impl Ledger {
         self.store()
     }
 
-    /// The bytes of a message that waits.
-    pub(crate) fn read_message(&self, message_id: &str) -> anyhow::Result<Vec<u8>> {
+    /// A message that waits.
+    pub(crate) fn read_message(&self, message_id: &str) -> anyhow::Result<Message> {
         let path = self.queue_file(message_id);
-        regular::read(&path).on_file("reading the queued message", &path).or_exit(Exit::IoErr)
+        let text = regular::read(&path).on_file("reading the queued message", &path);
+        Message::parse(&text.or_exit(Exit::IoErr)?).on_file("reading the queued message", &path)
     }
 
     /// Removes the recipients that have received a message. A recipient that the server refuses
@@ -330,7 +333,7 @@ mod tests {
     #[test]
     fn the_oldest_message_is_given_up_if_too_many_wait() {
         let directory = tempfile::tempdir().unwrap();
-        let mut ledger = Ledger::open(&directory.path().join("mail.ledger")).unwrap();
+        let mut ledger = Ledger::open(&directory.path().join("mail.ledger"), "").unwrap();
         let recipients = ["admin@example.com".to_owned()];
         for n in 0..MAX_WAITING + 2 {
             let new = NewMessage {

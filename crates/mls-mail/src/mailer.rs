@@ -148,7 +148,7 @@ impl Mailer {
                 ledger.forget(&entry.message_id)?;
                 continue;
             }
-            let message = Message::parse(&ledger.read_message(&entry.message_id)?)?;
+            let message = ledger.read_message(&entry.message_id)?;
             let outcome = self.deliver(&recipients, &message, |outcome| {
                 ledger.settle(&entry.message_id, outcome)
             })?;
@@ -221,7 +221,7 @@ impl Mailer {
 
     /// Logs the summary of the run.
     pub(crate) fn summarize(&self) {
-        let server = format!("{}:{}", self.server.host, self.server.port);
+        let server = self.server.address();
         match self.delivered.get() {
             0 => summary(format_args!("delivered no mail to {server}")),
             n => summary(format_args!("delivered {} to {server}", count(n, "mail", "mails"))),

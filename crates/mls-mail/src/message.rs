@@ -43,7 +43,7 @@ impl Message {
                 _ if is_field(line) => fields.push(line.to_vec()),
                 _ => {
                     return Err(Exit::DataErr.error(format!(
-                        "stdin, line {number}: not a header field (found {:?}); a message begins \
+                        "line {number}: not a header field (found {:?}); a message begins \
                         with fields such as Subject: hello, and a blank line ends them",
                         String::from_utf8_lossy(&line[..line.len().min(80)])
                     )));
@@ -55,7 +55,7 @@ impl Message {
             && memchr::memmem::rfind(&message.body, format!("--{boundary}--").as_bytes()).is_none()
         {
             return Err(Exit::TempFail.error(
-                "stdin: the message ends too early (its last boundary is missing); nothing is sent",
+                "the message ends too early (its last boundary is missing); nothing is sent",
             ));
         }
         Ok(message)

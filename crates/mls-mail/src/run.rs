@@ -63,7 +63,12 @@ fn work(args: Args, paths: &Paths, mailer: &Mailer) -> anyhow::Result<()> {
         .ledger
         .or_else(|| paths.in_state_dir(default))
         .ok_or_else(|| Exit::Usage.error("there is no ledger: give --ledger or --config"))?;
-    let mut ledger = Ledger::open(&path)?;
+    let removed = if is_records {
+        "mls-alert reports the alerts of the last day again"
+    } else {
+        "the next digest begins at the first row of the newest CSV"
+    };
+    let mut ledger = Ledger::open(&path, removed)?;
     if is_records {
         let interval = TimeDelta::seconds(args.alert_interval.into());
         return alerts::run(stdin, mailer, ledger, interval);
@@ -99,7 +104,7 @@ fn read_message(stdin: impl Read) -> anyhow::Result<Message> {
             Exit::DataErr.error(format!("stdin: the message is longer than {MAX_MESSAGE} bytes"))
         );
     }
-    let message = Message::parse(&text)?;
+    let message = Message::parse(&text).context("stdin")?;
     if message.get("Subject").is_none() {
         return Err(Exit::DataErr.error(
             "stdin is not a message, because it has no subject: a message begins with fields such as \

@@ -33,9 +33,14 @@ pub(crate) struct MailServer {
 impl MailServer {
     /// Its name in messages.
     pub(crate) fn name(&self) -> String {
+        format!("mail server {}", self.address())
+    }
+
+    /// Its host and port.
+    pub(crate) fn address(&self) -> String {
         // An IPv6 address needs brackets before the port.
         let (open, close) = if self.host.contains(':') { ("[", "]") } else { ("", "") };
-        format!("mail server {open}{}{close}:{}", self.host, self.port)
+        format!("{open}{}{close}:{}", self.host, self.port)
     }
 }
 
@@ -91,7 +96,7 @@ fn cure(words: &str) -> &'static str {
         "; check the name of the mail server in [report] smtp_host, and the DNS of this machine"
     } else if words.starts_with("it offers no login") {
         "; many servers offer logins only with TLS: set [report] smtp_tls = starttls, or remove smtp_user"
-    } else if words.starts_with("it did not answer in time") {
+    } else if words == "it did not answer in time" {
         "; check [report] smtp_port and smtp_tls: port 465 needs smtp_tls = tls"
     } else {
         ""

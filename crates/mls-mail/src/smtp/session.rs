@@ -143,7 +143,15 @@ impl Session {
         // From here on, the message may be delivered. A server may filter before it answers: RFC
         // 5321, section 4.5.3.2.6, allows ten minutes.
         let reply = self.connection.reply_within(server.timeout * 6);
-        reply.map_err(|lost| Failure { is_unknown: true, ..lost })?.positive()?;
+        let unknown = |lost: Failure| {
+            let words = format!(
+                "{} after the whole message was sent, so it may have been delivered; if the server \
+                 is slow, give a longer --smtp-timeout",
+                lost.words
+            );
+            Failure { words, is_unknown: true, ..lost }
+        };
+        reply.map_err(unknown)?.positive()?;
         Ok(())
     }
 
