@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use chrono::{DateTime, Local, TimeDelta};
 use mls_diag::{Exit, OrExit, count};
-use mls_event::{Alert, MAX_LINE, Record};
+use mls_event::{MAX_LINE, Record};
 use mls_state::alerted::Alerted;
 use mls_stream::signals;
 use mls_stream::unreadable::NOT_ALERTS;
@@ -48,9 +48,9 @@ pub(crate) fn run(
     let (send, lines) = sync_channel(MAX_LINES_AHEAD);
     std::thread::spawn(move || read_lines(input, &send));
     let mut result = mailer.deliver_waiting(&mut ledger)?.into_result();
-    let (stream, tried) = (StreamState::Unknown, Local::now());
+    let (is_open, tried) = (false, Local::now());
     let mut collector =
-        Collector { mailer, ledger, alerted, interval, stream, tried, taken: 0, mails: 0 };
+        Collector { mailer, ledger, alerted, interval, is_open, tried, taken: 0, mails: 0 };
     loop {
         let (is_end, has_alerts) = collector.collect(&lines)?;
         if has_alerts {
@@ -61,28 +61,13 @@ pub(crate) fn run(
         }
         if is_end {
             collector.report();
-            return collector.stream.check_end().and(result);
+            if collector.is_open {
+                return Err(Exit::TempFail.error(mls_stream::sink::CUT_OFF));
+            }
+            return result;
         }
         if let Err(error) = &result {
             log::warn!("{error:#}");
-        }
-    }
-}
-
-/// The state of a framed stream.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum StreamState {
-    Unknown,
-    /// `begin` was read, and `end` was not.
-    Framed,
-    Ended,
-}
-
-impl StreamState {
-    fn check_end(self) -> anyhow::Result<()> {
-        match self {
-            Self::Framed => Err(Exit::TempFail.error(mls_stream::sink::CUT_OFF)),
-            Self::Unknown | Self::Ended => Ok(()),
         }
     }
 }
@@ -92,7 +77,8 @@ struct Collector<'a> {
     ledger: Ledger,
     alerted: Alerted,
     interval: TimeDelta,
-    stream: StreamState,
+    /// Whether `begin` of a framed stream was read, and `end` was not.
+    is_open: bool,
     /// The time of the last try to deliver.
     tried: DateTime<Local>,
     /// The number of alerts read, and the number of mails about them.
@@ -134,7 +120,7 @@ impl Collector<'_> {
         match Record::parse(line) {
             Ok(Record::Begin(begin)) => {
                 self.ledger.check_base(begin.base)?;
-                self.stream = StreamState::Framed;
+                self.is_open = true;
                 signals::drain_until_end_of_input();
                 // Store now the time from which suspicious logins are reported: it must not depend
                 // on the time of the first alert.
@@ -142,9 +128,11 @@ impl Collector<'_> {
                     self.commit()?;
                 }
             }
-            Ok(Record::End(_)) => self.stream = StreamState::Ended,
+            Ok(Record::End(_)) => self.is_open = false,
             Ok(Record::Alert(alert)) => {
-                self.add(&alert);
+                self.alerted.record(&alert);
+                self.ledger.alerts().add(&alert);
+                self.taken += 1;
                 return Ok(true);
             }
             Ok(Record::Auth(_)) => return Err(Exit::DataErr.error(NOT_ALERTS)),
@@ -152,12 +140,6 @@ impl Collector<'_> {
             Err(why) => mls_diag::diag::bad_record("stdin", why),
         }
         Ok(false)
-    }
-
-    fn add(&mut self, alert: &Alert<'_>) {
-        self.alerted.record(alert);
-        self.ledger.alerts().add(alert);
-        self.taken += 1;
     }
 
     /// Makes all alerts that were read durable.
@@ -194,7 +176,7 @@ impl Collector<'_> {
         }
         let alerts = self.ledger.alerts().take();
         let mut message =
-            self.mailer.plain(&alerts.subject(self.mailer.machine()), &alerts.body())?;
+            self.mailer.plain(&alerts.subject(&self.mailer.machine), &alerts.body())?;
         self.mailer.accept(&mut self.ledger, &mut message, true)?;
         self.mails += 1;
         Ok(self.deliver_waiting())
@@ -255,7 +237,7 @@ mod tests {
             ledger: Ledger::open(&path, "").unwrap(),
             alerted: Alerted::default(),
             interval: TimeDelta::zero(),
-            stream: StreamState::Unknown,
+            is_open: false,
             tried: Local::now(),
             taken: 0,
             mails: 0,

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use chrono::{DateTime, Local};
+use lettre::Address;
 use mls_diag::{Exit, OnFile, OrExit};
 use mls_state::atomic;
 use mls_state::cursor_file::{CursorFile, sha256};
@@ -22,7 +23,6 @@ use mls_state::regular;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::address::Address;
 use crate::backlog::AlertBacklog;
 use crate::message::Message;
 use crate::smtp::DeliveryOutcome;

@@ -6,25 +6,26 @@ use std::num::NonZeroU16;
 use std::time::Duration;
 
 use chrono::Local;
-use lettre::message::SinglePart;
+use lettre::Address;
 use lettre::message::header::{MIME_VERSION_1_0, Subject};
+use lettre::message::{Mailbox, SinglePart};
 use mls_config::config::{Report as Settings, SmtpTls, is_host};
 use mls_config::secret;
 use mls_diag::{Exit, count, summary};
 use mls_state::cursor_file::sha256;
 use mls_state::mail_cursor::header_text;
 
-use crate::address::{Address, NamedAddress, from_field, to_field};
+use crate::address::{from_field, parse, read, to_field};
 use crate::ledger::{Ledger, NewMessage};
 use crate::message::Message;
 use crate::smtp::{DeliveryOutcome, MailObject, MailServer};
 
 pub(crate) struct Mailer {
-    sender: NamedAddress,
-    recipients: Vec<NamedAddress>,
+    sender: Mailbox,
+    recipients: Vec<Mailbox>,
     server: MailServer,
     prefix: String,
-    machine: String,
+    pub(crate) machine: String,
     /// The number of deliveries, counted by message and address.
     delivered: Cell<u64>,
 }
@@ -50,12 +51,7 @@ impl Mailer {
         machine: String,
         timeout: Duration,
     ) -> anyhow::Result<Self> {
-        let default = || {
-            let user = mls_machine::user();
-            format!("{}@{machine}", user.as_deref().unwrap_or("maillogsentinel"))
-        };
-        let sender = settings.sender_override.clone().unwrap_or_else(default);
-        let recipients = settings.email.iter().map(|email| NamedAddress::read("email", email));
+        let recipients = settings.email.iter().map(|email| read("email", email));
         let recipients = recipients.collect::<anyhow::Result<Vec<_>>>()?;
         if recipients.is_empty() {
             return Err(Exit::Config.error(
@@ -84,19 +80,14 @@ impl Mailer {
             hello: hello_name(&machine),
             timeout,
         };
-        let sender = NamedAddress::read("sender_override", &sender)?;
         Ok(Self {
-            sender,
+            sender: sender(settings, &machine)?,
             recipients,
             server,
             prefix: settings.subject_prefix.clone(),
             machine,
             delivered: Cell::new(0),
         })
-    }
-
-    pub(crate) fn machine(&self) -> &str {
-        &self.machine
     }
 
     pub(crate) fn plain(&self, subject: &str, text: &str) -> anyhow::Result<Message> {
@@ -115,7 +106,7 @@ impl Mailer {
     /// fields.
     pub(crate) fn complete(&self, message: &mut Message) {
         let hash = sha256(&message.to_bytes());
-        let id = format!("<{}.maillogsentinel@{}>", &hash[..32], self.sender.address.domain());
+        let id = format!("<{}.maillogsentinel@{}>", &hash[..32], self.sender.email.domain());
         message.complete([
             from_field(&self.sender),
             to_field(&self.recipients),
@@ -136,7 +127,7 @@ impl Mailer {
         let mut all = WaitingResult { error: None, has_answered: true };
         let configured = self.addresses();
         for entry in ledger.waiting() {
-            let waiting = entry.waiting.iter().filter_map(|address| Address::parse(address));
+            let waiting = entry.waiting.iter().filter_map(|address| address.parse().ok());
             let mut recipients: Vec<_> =
                 waiting.filter(|address| configured.contains(address)).collect();
             if recipients.is_empty() && entry.delivered.is_empty() {
@@ -169,9 +160,8 @@ impl Mailer {
         &self,
         ledger: &mut Ledger,
         mut message: Message,
-        commits: bool,
     ) -> anyhow::Result<()> {
-        let waiting = self.accept(ledger, &mut message, commits)?;
+        let waiting = self.accept(ledger, &mut message, false)?;
         if waiting.is_empty() {
             let subject = message.get("Subject").unwrap_or_default();
             log::warn!("{subject:?} was sent before with the same content: it is not sent again");
@@ -201,7 +191,7 @@ impl Mailer {
             commits: commits || cursor.is_some(),
         };
         let waiting = ledger.accept(&new, cursor)?;
-        Ok(waiting.iter().filter_map(|address| Address::parse(address)).collect())
+        Ok(waiting.iter().filter_map(|address| address.parse().ok()).collect())
     }
 
     fn deliver(
@@ -210,7 +200,7 @@ impl Mailer {
         message: &Message,
         settle: impl FnMut(&DeliveryOutcome) -> anyhow::Result<()>,
     ) -> anyhow::Result<DeliveryOutcome> {
-        let mail = MailObject { sender: &self.sender.address, recipients, message };
+        let mail = MailObject { sender: &self.sender.email, recipients, message };
         let outcome = self.server.deliver(&mail, settle)?;
         for address in &outcome.delivered {
             log::debug!("{} was sent to {address}", message.get("Subject").unwrap_or_default());
@@ -229,8 +219,23 @@ impl Mailer {
     }
 
     fn addresses(&self) -> Vec<Address> {
-        self.recipients.iter().map(|recipient| recipient.address.clone()).collect()
+        self.recipients.iter().map(|recipient| recipient.email.clone()).collect()
     }
+}
+
+/// The configured sender, or this user at this machine.
+fn sender(settings: &Settings, machine: &str) -> anyhow::Result<Mailbox> {
+    if let Some(sender) = &settings.sender_override {
+        return read("sender_override", sender);
+    }
+    let user = mls_machine::user();
+    let sender = format!("{}@{machine}", user.as_deref().unwrap_or("maillogsentinel"));
+    parse(&sender).map_err(|why| {
+        Exit::Config.error(format!(
+            "the default sender {sender:?} is not a mail address ({why}); set [report] \
+             sender_override"
+        ))
+    })
 }
 
 fn credentials(settings: &Settings) -> anyhow::Result<Option<(String, String)>> {

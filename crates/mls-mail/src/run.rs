@@ -90,8 +90,8 @@ fn send(mailer: &Mailer, ledger: &mut Ledger, message: Message) -> anyhow::Resul
     let is_early = ledger.last_commit().is_some_and(|last| Local::now() - last < PATIENCE);
     match waiting.error {
         Some(error) if is_digest && (!waiting.has_answered || is_early) => Err(error),
-        Some(error) => mailer.accept_and_deliver(ledger, message, false).and(Err(error)),
-        None => mailer.accept_and_deliver(ledger, message, false),
+        Some(error) => mailer.accept_and_deliver(ledger, message).and(Err(error)),
+        None => mailer.accept_and_deliver(ledger, message),
     }
 }
 
@@ -122,7 +122,7 @@ fn print(mailer: &Mailer, mut message: Message) -> anyhow::Result<()> {
 }
 
 fn test(mailer: &Mailer, dry_run: bool) -> anyhow::Result<()> {
-    let machine = mailer.machine();
+    let machine = &mailer.machine;
     let text = format!(
         "This is a test of mls-mail on {machine} at {}.\n\nIf you can read this mail, digests will reach you.\n",
         Local::now().to_rfc3339()

@@ -12,6 +12,7 @@ use mls_diag::count;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
+use super::MailServer;
 use super::failure::Failure;
 use super::reply::Reply;
 
@@ -21,22 +22,13 @@ const MAX_LINE: usize = 64 << 10;
 /// Longest reply in bytes, over all its lines.
 const MAX_REPLY: usize = 1 << 20;
 
-/// The server of a connection, and its time limits.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Endpoint<'a> {
-    pub(super) host: &'a str,
-    pub(super) port: u16,
-    /// The time limit for each reply.
-    pub(super) timeout: Duration,
-    /// The time when everything must have ended.
-    pub(super) deadline: Instant,
-}
-
 pub(super) struct Connection {
     stream: Transport,
     /// Bytes that were received and not read yet.
     buffer: Vec<u8>,
+    /// The time limit for each reply.
     timeout: Duration,
+    /// The time when everything must have ended.
     deadline: Instant,
 }
 
@@ -81,10 +73,11 @@ impl Write for TimedStream {
 
 impl Connection {
     /// Connects to the first address of the host that answers.
-    pub(super) fn open(endpoint: &Endpoint<'_>) -> Result<Self, Failure> {
-        let Endpoint { host, port, timeout, deadline } = *endpoint;
+    pub(super) fn open(server: &MailServer, deadline: Instant) -> Result<Self, Failure> {
+        let timeout = server.timeout;
+        let addresses = (&*server.host, server.port).to_socket_addrs();
         let mut last = io::Error::other("the name has no address");
-        for address in (host, port).to_socket_addrs().map_err(|why| Failure::lost(&why))? {
+        for address in addresses.map_err(|why| Failure::lost(&why))? {
             let left = deadline.saturating_duration_since(Instant::now()).min(timeout);
             match TcpStream::connect_timeout(&address, left.max(Duration::from_millis(1))) {
                 Ok(tcp) => {

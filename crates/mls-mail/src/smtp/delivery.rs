@@ -7,12 +7,12 @@
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
+use lettre::Address;
 
-use super::connection::Endpoint;
 use super::failure::Failure;
 use super::session::{Extensions, Session};
 use super::{DeliveryOutcome, MailObject, MailServer};
-use crate::address::Address;
+use crate::address::is_ascii;
 
 const TRIES: usize = 3;
 
@@ -26,12 +26,7 @@ impl MailServer {
         mail: &MailObject<'_>,
         mut settle: impl FnMut(&DeliveryOutcome) -> anyhow::Result<()>,
     ) -> anyhow::Result<DeliveryOutcome> {
-        let endpoint = Endpoint {
-            host: &self.host,
-            port: self.port,
-            timeout: self.timeout,
-            deadline: Instant::now() + DEADLINE,
-        };
+        let deadline = Instant::now() + DEADLINE;
         let mut outcome = DeliveryOutcome::default();
         let mut waiting = mail.recipients.to_vec();
         let mut pauses = ExponentialBuilder::new()
@@ -41,14 +36,14 @@ impl MailServer {
             .with_max_times(TRIES - 1)
             .build();
         loop {
-            let (session, is_unknown) = self.transaction(mail, &endpoint, waiting, &mut outcome);
+            let (session, is_unknown) = self.transaction(mail, deadline, waiting, &mut outcome);
             settle(&outcome)?;
             // End the session only after `settle`. Then nobody gets the message twice if this
             // process dies while it waits for the server.
             if let Some(session) = session {
                 session.quit();
             }
-            let pause = pauses.next().filter(|pause| Instant::now() + *pause < endpoint.deadline);
+            let pause = pauses.next().filter(|pause| Instant::now() + *pause < deadline);
             let Some(pause) = pause.filter(|_| !outcome.deferred.is_empty() && !is_unknown) else {
                 return Ok(outcome);
             };
@@ -65,12 +60,12 @@ impl MailServer {
     fn transaction(
         &self,
         mail: &MailObject<'_>,
-        endpoint: &Endpoint<'_>,
+        deadline: Instant,
         waiting: Vec<Address>,
         outcome: &mut DeliveryOutcome,
     ) -> (Option<Session>, bool) {
         let mut accepted = Vec::new();
-        match self.converse(mail, endpoint, &waiting, &mut accepted, outcome) {
+        match self.converse(mail, deadline, &waiting, &mut accepted, outcome) {
             Ok(session) => {
                 outcome.delivered.extend(accepted);
                 (Some(session), false)
@@ -94,16 +89,16 @@ impl MailServer {
     fn converse(
         &self,
         mail: &MailObject<'_>,
-        endpoint: &Endpoint<'_>,
+        deadline: Instant,
         waiting: &[Address],
         accepted: &mut Vec<Address>,
         outcome: &mut DeliveryOutcome,
     ) -> Result<Session, Failure> {
-        let mut session = Session::open(self, endpoint)?;
+        let mut session = Session::open(self, deadline)?;
         outcome.has_answered = true;
         let Extensions { size, eight_bit_mime, .. } = session.extensions;
         let message = mail.message.for_server(size, eight_bit_mime).map_err(Failure::permanent)?;
-        let needs_utf8 = |address: &Address| !address.is_ascii() && !session.extensions.smtputf8;
+        let needs_utf8 = |address: &Address| !is_ascii(address) && !session.extensions.smtputf8;
         if needs_utf8(mail.sender) {
             return Err(self.without_smtputf8(mail.sender));
         }
@@ -112,7 +107,7 @@ impl MailServer {
             let failure = self.without_smtputf8(&address);
             outcome.fail(address, &failure);
         }
-        let is_international = able.iter().chain([mail.sender]).any(|it| !it.is_ascii());
+        let is_international = able.iter().chain([mail.sender]).any(|it| !is_ascii(it));
         let size = size.map_or_else(String::new, |_| format!(" SIZE={}", message.len()));
         let body = if message.is_ascii() { "" } else { " BODY=8BITMIME" };
         let utf8 = if is_international { " SMTPUTF8" } else { "" };
@@ -185,7 +180,7 @@ mod tests {
             }
             false
         };
-        let sender = Address::parse("a@example.com").unwrap();
+        let sender = "a@example.com".parse::<Address>().unwrap();
         let message = Message::parse(b"Subject: x\n\nhello\n").unwrap();
         let mail = MailObject {
             sender: &sender,

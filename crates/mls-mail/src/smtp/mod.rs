@@ -10,10 +10,10 @@ mod session;
 
 use std::time::Duration;
 
+use lettre::Address;
 use mls_config::config::SmtpTls;
 use mls_diag::Exit;
 
-use crate::address::Address;
 use crate::message::Message;
 
 /// A mail server, and the settings of its connection.

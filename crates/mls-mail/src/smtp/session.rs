@@ -1,12 +1,13 @@
 //! One conversation with a mail server: greeting, TLS, login, and the message.
 
 use std::sync::Once;
+use std::time::Instant;
 
 use data_encoding::BASE64;
 use mls_config::config::SmtpTls;
 
 use super::MailServer;
-use super::connection::{Connection, Endpoint};
+use super::connection::Connection;
 use super::failure::Failure;
 use super::reply::Reply;
 
@@ -55,11 +56,11 @@ pub(super) struct Session {
 
 impl Session {
     /// Connects, starts TLS and logs in, with the settings of `server`.
-    pub(super) fn open(server: &MailServer, endpoint: &Endpoint<'_>) -> Result<Self, Failure> {
-        let mut connection = Connection::open(endpoint)?;
+    pub(super) fn open(server: &MailServer, deadline: Instant) -> Result<Self, Failure> {
+        let mut connection = Connection::open(server, deadline)?;
         let mut timeout = server.timeout;
         if server.tls == SmtpTls::Tls {
-            connection = connection.start_tls(endpoint.host)?;
+            connection = connection.start_tls(&server.host)?;
         } else if connection.is_silent(timeout / 2) {
             timeout /= 2;
             SILENCE.call_once(|| {
@@ -83,7 +84,7 @@ impl Session {
             }
             session.connection.command("STARTTLS")?.expect(220)?;
             // Ask again: anybody on the network may have changed the answer before TLS.
-            let connection = session.connection.start_tls(endpoint.host)?;
+            let connection = session.connection.start_tls(&server.host)?;
             session = Self { connection, extensions: Extensions::default() };
             session.hello(&server.hello)?;
         }
