@@ -80,7 +80,7 @@ pub(crate) fn position(
         Some(point) => chain.position(point).map(Some),
         None => chain.end(),
     };
-    position.context("finding the saved position").or_exit(Exit::IoErr)
+    position.with_context(|| chain.reading()).or_exit(Exit::IoErr)
 }
 
 /// Returns the source from this position on; `None` if the position no longer exists.
@@ -89,8 +89,7 @@ pub(crate) fn after(
     position: &Position,
 ) -> anyhow::Result<Option<AttemptSource>> {
     let AttemptSource::Rotated { chain, .. } = source else { return Ok(None) };
-    let begin = chain.find(position).context("finding the saved position");
-    let begin = begin.or_exit(Exit::IoErr)?;
+    let begin = chain.find(position).with_context(|| chain.reading()).or_exit(Exit::IoErr)?;
     Ok(begin.map(|begin| AttemptSource::Rotated { chain, begin }))
 }
 
@@ -139,7 +138,7 @@ impl AlertInput {
     fn open(&self, follow: bool) -> anyhow::Result<Option<AttemptSource>> {
         let mut source = self.open_all(follow)?;
         if let Some(AttemptSource::Rotated { chain, .. }) = source.as_mut().filter(|_| follow) {
-            let end = chain.end().context("reading the end of a file").or_exit(Exit::IoErr)?;
+            let end = chain.end().with_context(|| chain.reading()).or_exit(Exit::IoErr)?;
             if let (Some(newest), Some(end)) = (chain.files.last_mut(), end) {
                 newest.limit_to(end.prefix.length);
             }

@@ -178,7 +178,7 @@ impl SinceLast<'_> {
             let window = LoginWindow::of(period, self.zone);
             return Ok((LoginInput { source, window }, None));
         };
-        let end = chain.end().context("reading the logins").or_exit(Exit::IoErr)?;
+        let end = chain.end().with_context(|| chain.reading()).or_exit(Exit::IoErr)?;
         if let (Some(newest), Some(end)) = (chain.files.last_mut(), &end) {
             newest.limit_to(end.prefix.length);
         }
@@ -189,7 +189,8 @@ impl SinceLast<'_> {
             // No digest has counted a login.
             None => LoginWindow::From(Point::default()),
             Some((until, begin)) => {
-                let found = chain.find(begin).context("reading the logins").or_exit(Exit::IoErr)?;
+                let found =
+                    chain.find(begin).with_context(|| chain.reading()).or_exit(Exit::IoErr)?;
                 if found.is_none() {
                     warn_of_dates(
                         chain.files.last().map_or(Path::new("logins"), |file| &file.path),

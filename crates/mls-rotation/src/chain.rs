@@ -75,6 +75,13 @@ pub fn newer_than(log: &Path, path: &Path) -> anyhow::Result<Option<PathBuf>> {
 const TRIES: u32 = 50;
 
 impl Chain {
+    /// The context of an error: `reading FILE and its rotated files`.
+    #[must_use]
+    pub fn reading(&self) -> String {
+        let newest = self.files.last().map_or(&*self.directory, |file| &file.path);
+        format!("reading {} and its rotated files", newest.display())
+    }
+
     /// Opens all files of the log at `path`. A listing taken during renames can be inconsistent, so
     /// this lists the files again until two listings agree. If there is no file, the chain is
     /// empty.
