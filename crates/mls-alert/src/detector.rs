@@ -1,7 +1,7 @@
 //! Reads attempts and returns alerts.
 
 use chrono::{DateTime, FixedOffset};
-use mls_attempts::{Attempt, BatchedAttempt};
+use mls_attempts::Attempt;
 use mls_config::zone::Zone;
 use mls_event::{Alert, Outcome, clean_str};
 use mls_findings::Observation;
@@ -40,17 +40,8 @@ impl AlertDetector {
         alerts
     }
 
-    /// Observes a login of the input of logins.
-    pub(crate) fn login(
-        &mut self,
-        login: &BatchedAttempt<'_>,
-        alerted: &mut Alerted,
-    ) -> Vec<Alert<'static>> {
-        self.suspicious_logins(&login.observation, login.hostname, alerted)
-    }
-
     /// The alerts about logins that are suspicious because of this attempt.
-    fn suspicious_logins(
+    pub(crate) fn suspicious_logins(
         &mut self,
         observation: &Observation<'_>,
         hostname: Option<&str>,
@@ -76,7 +67,7 @@ impl AlertDetector {
         let reached = thresholds.add(attempt, at).into_iter().filter(|reached| {
             let seconds = reached.threshold.seconds.into();
             since.is_none_or(|since| at >= since)
-                && alerted.enter(reached.kind.name(), &reached.counted(), at, seconds)
+                && alerted.enter(reached.kind.name(), &reached.counted, at, seconds)
         });
         let date = zone.show(&observation.at);
         reached.map(|reached| alert(&reached, attempt, observation, date)).collect()

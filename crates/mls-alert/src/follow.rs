@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use mls_stream::input::would_wait;
 use mls_stream::ndjson::OutputClosed;
-use mls_stream::signals;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::output::AlertWriter;
@@ -14,42 +13,31 @@ use crate::output::AlertWriter;
 /// The time between two checks of the cursor files.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// Waits, until SIGTERM or SIGINT.
-pub(crate) struct Follow {
-    stop: UnixStream,
-}
-
-impl Follow {
-    /// From now on, handles signals.
-    pub(crate) fn start() -> anyhow::Result<Self> {
-        Ok(Self { stop: signals::termination()? })
-    }
-
-    /// Waits for `pause`, and then until `is_new` reports new data. Returns whether there is new
-    /// data; a signal ends the wait. Fails if the reader of the output has exited.
-    pub(crate) fn wait(
-        &self,
-        pause: Duration,
-        output: &AlertWriter,
-        mut is_new: impl FnMut() -> anyhow::Result<bool>,
-    ) -> anyhow::Result<bool> {
-        let begun = Instant::now();
-        loop {
-            let mut fds = [
-                PollFd::from_borrowed_fd(output.out.as_fd(), PollFlags::empty()),
-                PollFd::from_borrowed_fd(self.stop.as_fd(), PollFlags::IN),
-            ];
-            // A wait that ends early only causes one more check.
-            let _ = poll(&mut fds, Timespec::try_from(LOOK_EVERY).ok().as_ref());
-            if fds[0].revents().contains(PollFlags::ERR) {
-                return Err(OutputClosed.into());
-            }
-            if !would_wait(&self.stop) {
-                return Ok(false);
-            }
-            if begun.elapsed() >= pause && is_new()? {
-                return Ok(true);
-            }
+/// Waits for `pause`, and then until `is_new` reports new data. Returns whether there is new
+/// data; a signal makes `stop` readable and ends the wait. Fails if the reader of the output has
+/// exited.
+pub(crate) fn wait(
+    stop: &UnixStream,
+    pause: Duration,
+    output: &AlertWriter,
+    mut is_new: impl FnMut() -> anyhow::Result<bool>,
+) -> anyhow::Result<bool> {
+    let begun = Instant::now();
+    loop {
+        let mut fds = [
+            PollFd::from_borrowed_fd(output.out.as_fd(), PollFlags::empty()),
+            PollFd::from_borrowed_fd(stop.as_fd(), PollFlags::IN),
+        ];
+        // A wait that ends early only causes one more check.
+        let _ = poll(&mut fds, Timespec::try_from(LOOK_EVERY).ok().as_ref());
+        if fds[0].revents().contains(PollFlags::ERR) {
+            return Err(OutputClosed.into());
+        }
+        if !would_wait(stop) {
+            return Ok(false);
+        }
+        if begun.elapsed() >= pause && is_new()? {
+            return Ok(true);
         }
     }
 }

@@ -12,7 +12,6 @@ use std::cell::RefCell;
 use chrono::{DateTime, FixedOffset, TimeDelta, Utc};
 use mls_attempts::{Attempt, AttemptSource, DateReader, LoginReader, ReadOptions};
 use mls_event::Outcome;
-use mls_findings::Observation;
 use mls_rotation::{Point, Position};
 
 use crate::detector::AlertDetector;
@@ -191,8 +190,11 @@ impl<'a> Pass<'a> {
         if observation.at > self.latest {
             return Ok(());
         }
-        if !std::mem::replace(&mut self.has_failure, true) {
-            self.check(&observation)?;
+        // The first attempt of an input must not be older than the checkpoint.
+        let begun = self.begun.filter(|_| !self.has_failure);
+        self.has_failure = true;
+        if begun.is_some_and(|begun| observation.at < begun) {
+            return Err(Late.into());
         }
         self.logins_before(Some(observation.at), Some(point))?;
         self.newest.failure = self.newest.failure.max(Some(observation.at));
@@ -222,19 +224,12 @@ impl<'a> Pass<'a> {
             output.counts.add(Outcome::Success, 1);
             if is_wanted {
                 newest.login = newest.login.max(Some(at));
-                let alerts = detector.login(&login, &mut output.alerted);
+                let (observation, hostname) = (&login.observation, login.hostname);
+                let alerts = detector.suspicious_logins(observation, hostname, &mut output.alerted);
                 output.write(&alerts)?;
             }
         }
         Ok(())
-    }
-
-    /// The first attempt of an input must not be older than the checkpoint.
-    fn check(&self, observation: &Observation<'_>) -> anyhow::Result<()> {
-        match self.begun {
-            Some(begun) if observation.at < begun => Err(Late.into()),
-            _ => Ok(()),
-        }
     }
 
     /// Keeps the detector if the attempt `at` this moment is the first one at or after the next

@@ -9,11 +9,12 @@ use mls_config::config::Alert as Settings;
 use mls_diag::Exit;
 use mls_state::alerted::{Alerted, FIRST_LOOK_BACK};
 use mls_stream::ndjson::Writer;
+use mls_stream::signals;
 
 use crate::Args;
 use crate::cursor::AlertCursor;
 use crate::detector::AlertDetector;
-use crate::follow::Follow;
+use crate::follow;
 use crate::output::{AlertWriter, Counts};
 use crate::pass::{Late, Pass, PassCheckpoint};
 use crate::source::AlertInputs;
@@ -80,18 +81,18 @@ struct AlertRun {
 impl AlertRun {
     /// Reads everything. With `--follow`, reads again when there is more.
     fn run(&self, mut sources: AlertInputs, mut output: AlertWriter) -> anyhow::Result<Counts> {
-        let follow = self.args.follow.then(Follow::start).transpose()?;
+        let stop = self.args.follow.then(signals::termination).transpose()?;
         output.begin()?;
         let mut last = None;
         let read = loop {
             let (begun, progress) = (Instant::now(), sources.progress.clone());
             let read = self.look(sources, last, &mut output);
-            let (Some(follow), true) = (&follow, read.is_ok()) else { break read.map(drop) };
+            let (Some(stop), true) = (&stop, read.is_ok()) else { break read.map(drop) };
             last = read?;
             // Pause as long as the pass took, so that passes take at most half of the time.
             let pause = begun.elapsed();
             let is_new = || Ok(AlertInputs::progress(&self.args, &self.config)? != progress);
-            if !follow.wait(pause, &output, is_new)? {
+            if !follow::wait(stop, pause, &output, is_new)? {
                 break Ok(());
             }
             sources = AlertInputs::open(&self.args, &self.config)?;

@@ -23,6 +23,8 @@ pub(crate) struct ReachedThreshold<'a> {
     pub(crate) server: Option<&'a str>,
     pub(crate) attempts: u64,
     pub(crate) threshold: Threshold,
+    /// The name of the counter: the key, and the server if each is counted separately.
+    pub(crate) counted: Cow<'a, str>,
 }
 
 impl Thresholds {
@@ -52,18 +54,19 @@ impl Thresholds {
                 AlertKind::User => attempt.user?,
                 _ => "",
             };
-            let attempts = windows.add(&key_of_server(key, server), at, attempt.attempts);
-            let threshold = windows.threshold;
+            let counted = key_of_server(key, server);
+            let attempts = windows.add(&counted, at, attempt.attempts);
+            let (kind, threshold) = (*kind, windows.threshold);
             let is_reached = attempts >= threshold.count.into();
-            is_reached.then_some(ReachedThreshold { kind: *kind, key, server, attempts, threshold })
+            is_reached.then_some(ReachedThreshold {
+                kind,
+                key,
+                server,
+                attempts,
+                threshold,
+                counted,
+            })
         });
         reached.collect()
-    }
-}
-
-impl ReachedThreshold<'_> {
-    /// The name of the counter: the key, and the server if each is counted separately.
-    pub(crate) fn counted(&self) -> Cow<'_, str> {
-        key_of_server(self.key, self.server)
     }
 }
