@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use mls_tests::terminal;
+use mls_tests::{is_root, skip, terminal};
 
 use crate::site::Front;
 
@@ -86,4 +86,32 @@ fn a_running_pipeline_is_reported_before_a_purge_asks() {
     assert!(code == 75 && !said.contains("Go on?"), "{said}");
     drop(lock.stdin.take());
     lock.wait().unwrap();
+}
+
+#[test]
+fn services_that_a_purge_stops_are_started_again_if_it_fails() {
+    if !is_root() {
+        return skip("only root can mount a directory");
+    }
+    let mut front = Front::new("conf", "");
+    front.site.log(1);
+    front.succeeds(&[]);
+    fs::create_dir(front.site.path().join("bin")).unwrap();
+    let calls = front.site.path().join("calls");
+    let systemctl = format!("#!/bin/sh\necho $1 $2 >> {}\n", calls.display());
+    front.site.write("bin/systemctl", &systemctl);
+    front.site.write("bin/tar", "#!/bin/sh\nexit 2\n");
+    let program = front.command(&[]).get_program().to_str().unwrap().to_owned();
+    front.site.write(
+        "script",
+        &format!(
+            "chmod +x bin/* && mount -t tmpfs none /run && mkdir -p /run/systemd/system &&\n\
+             PATH=$PWD/bin:$PATH HOME=$PWD/home exec {program} --config conf --yes --purge\n"
+        ),
+    );
+    let output = front.site.shell("unshare --mount bash script");
+    assert_eq!(output.status.code(), Some(73), "{output:?}");
+    let calls = front.site.read("calls");
+    let stopped = "stop maillogsentinel-follow.service\nstart maillogsentinel-follow.service\n";
+    assert!(calls.ends_with(stopped), "{calls}");
 }
