@@ -70,6 +70,15 @@ fn a_name_sends_no_escapes_to_the_terminal_and_a_fifo_has_an_unknown_number_of_r
 }
 
 #[test]
+fn a_problem_is_the_exit_code_even_if_nobody_reads_it() {
+    let front = Front::new("conf", "");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let status = front.site.command("exec mls-status --config none").stdout(writer).status();
+    assert_eq!(status.unwrap().code(), Some(1));
+}
+
+#[test]
 fn a_number_that_is_needed_and_not_known_is_a_problem() {
     let front = Front::new("conf", "");
     front.site.append("state/sql_state.offset", "x");
@@ -215,6 +224,10 @@ fn a_wrong_configuration_and_a_missing_user_are_named_once() {
     let output = front.run(&["--status"]);
     let said = text(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert_eq!(said, "not healthy: not set up: run maillogsentinel --setup --interactive\n");
+    assert_eq!(
+        said,
+        "not healthy: not set up, because there is no user nobody-at-all: run maillogsentinel \
+         --setup --interactive\n"
+    );
     assert!(!front.site.path().join("x.log").exists(), "root made a file");
 }

@@ -49,7 +49,7 @@ use chrono::Local;
 use mls_config::Config;
 use mls_diag::Exit;
 use mls_event::{clean_str, display_text};
-use mls_stream::ndjson::Writer;
+use mls_stream::ndjson::{Writer, output_closed};
 
 pub use args::Args;
 use status::Status;
@@ -64,17 +64,25 @@ pub fn run(Args { config: path, json }: Args, _: Config) -> anyhow::Result<()> {
     for problem in &mut status.problems {
         *problem = display_text(problem).into_owned();
     }
+    // The exit code does not depend on whether somebody reads the output.
+    match print(&status, config.as_ref(), json) {
+        Err(error) if !output_closed(&error) => Err(error),
+        _ if status.healthy => Ok(()),
+        _ => Err(Exit::Problem.error("there is a problem")),
+    }
+}
+
+fn print(status: &Status, config: Option<&Config>, json: bool) -> anyhow::Result<()> {
     let mut out = Writer::stdout()?;
     if json {
-        out.line(clean_str(&serde_json::to_string(&status)?).as_bytes())?;
+        out.line(clean_str(&serde_json::to_string(status)?).as_bytes())?;
     } else {
-        let details = config.map(|config| text::details(&status, &config, Local::now()));
-        for line in text::verdict(&status).into_iter().chain(details.into_iter().flatten()) {
+        let details = config.map(|config| text::details(status, config, Local::now()));
+        for line in text::verdict(status).into_iter().chain(details.into_iter().flatten()) {
             out.line(display_text(&line).as_bytes())?;
         }
     }
-    out.flush()?;
-    if status.healthy { Ok(()) } else { Err(Exit::Problem.error("there is a problem")) }
+    out.flush()
 }
 
 /// Returns the state of the service, and its configuration if it is set up.
@@ -89,8 +97,9 @@ fn look(path: &Path) -> anyhow::Result<(Status, Option<Config>)> {
     let config = Config::load(path)?;
     if uzers::get_effective_uid() == 0 {
         // The tools would follow the links of the service user, with the rights of root.
-        match config.systemd.user.as_deref().and_then(uzers::get_user_by_name) {
-            None => return Ok(not_set_up(String::new())),
+        let name = config.systemd.user.as_deref().unwrap_or_default();
+        match uzers::get_user_by_name(name) {
+            None => return Ok(not_set_up(format!(", because there is no user {name}"))),
             Some(user) if user.uid() != 0 => {
                 let why = "root must run maillogsentinel --status, which changes to the service \
                            user and starts mls-status";
