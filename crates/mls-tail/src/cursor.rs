@@ -43,7 +43,7 @@ impl Cursor {
             Some(value) => Self::deserialize(value)
                 .context(
                     "mls-tail cannot use the cursor; another tool or a later version wrote it, or \
-                     it is damaged",
+                     it is damaged; restore it from a backup, or move it away",
                 )
                 .or_exit(Exit::Config),
         }

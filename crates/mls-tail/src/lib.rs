@@ -66,7 +66,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use mls_config::Config;
 use mls_config::config::Paths;
-use mls_diag::Exit;
+use mls_diag::{Exit, OnFile};
 use mls_rotation::{FileStat, Layout, is_rotated_from};
 use mls_state::atomic::directory_of;
 use mls_state::cursor_file::{CursorFile, warn_if_missing};
@@ -101,7 +101,8 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
         return show::print(committed.as_ref());
     }
     let base = committed.as_ref().map_or(0, |cursor| cursor.sequence);
-    let cursor = Cursor::committed(committed.as_ref())?;
+    let name = args.cursor_file.as_deref().unwrap_or(Path::new(""));
+    let cursor = Cursor::committed(committed.as_ref()).on_file("reading cursor file", name)?;
     // Raise the limit of open files: a log that is rotated every hour has many rotated files.
     let files = rustix::process::getrlimit(Resource::Nofile);
     let _ =
