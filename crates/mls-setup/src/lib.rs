@@ -97,10 +97,10 @@ pub fn run(args: Args, _: Config) -> anyhow::Result<()> {
     let signals = signals::Signals::catch()?;
     let result = setup::run(&args, &signals);
     if let Err(error) = &result
-        && error.is::<signals::Interrupted>()
+        && let Some(interrupted) = error.downcast_ref()
     {
         // End by the signal itself, so that a waiting shell sees it.
-        signals.die();
+        signals.die(interrupted);
     }
     result
 }

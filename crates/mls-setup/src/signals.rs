@@ -10,8 +10,10 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 /// The error after a signal. Setup undoes its steps.
 #[derive(Debug, thiserror::Error)]
-#[error("interrupted: nothing was changed")]
-pub(crate) struct Interrupted;
+#[error("interrupted: {}", if *is_undone { "nothing was changed" } else { "some changes remain" })]
+pub(crate) struct Interrupted {
+    pub(crate) is_undone: bool,
+}
 
 /// The signals that end the setup.
 pub(crate) struct Signals {
@@ -35,13 +37,16 @@ impl Signals {
 
     /// Fails if a signal has arrived.
     pub(crate) fn check(&self) -> Result<(), Interrupted> {
-        if self.number.load(Ordering::Relaxed) == 0 { Ok(()) } else { Err(Interrupted) }
+        match self.number.load(Ordering::Relaxed) {
+            0 => Ok(()),
+            _ => Err(Interrupted { is_undone: true }),
+        }
     }
 
     /// Ends the process by the signal that has arrived.
-    pub(crate) fn die(&self) {
+    pub(crate) fn die(&self, error: &Interrupted) {
         let number = i32::try_from(self.number.load(Ordering::Relaxed)).unwrap_or(SIGINT);
-        log::warn!("{Interrupted}");
+        log::warn!("{error}");
         let _ = signal_hook::low_level::emulate_default_handler(number);
     }
 }

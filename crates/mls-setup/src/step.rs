@@ -1,5 +1,6 @@
 //! The steps of a setup, and how each step is undone.
 
+use std::fmt;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
@@ -47,7 +48,6 @@ pub(crate) enum Step {
     Start(String),
 }
 
-#[derive(Debug)]
 pub(crate) enum Undo {
     ReloadAndRestart(Vec<String>),
     RemoveUser(String),
@@ -147,7 +147,8 @@ impl<'a> Changes<'a> {
 
     fn back_up(&mut self, from: &Path, to: &Path) -> anyhow::Result<Option<String>> {
         let host_path = self.system.path(to);
-        let Some(saved) = Saved::read(&self.system.path(from))? else { return Ok(None) };
+        let saved = Saved::read(&self.system.path(from)).on_file("reading", from)?;
+        let Some(saved) = saved else { return Ok(None) };
         self.note_file(&host_path)?;
         saved.write(&host_path).on_file("writing", to)?;
         Ok(Some(format!("copied {} to {}", from.display(), to.display())))
@@ -155,7 +156,7 @@ impl<'a> Changes<'a> {
 
     /// Records how to restore the current state of a file.
     fn note_file(&mut self, host_path: &Path) -> anyhow::Result<()> {
-        let saved = Saved::read(host_path).with_context(|| host_path.display().to_string())?;
+        let saved = Saved::read(host_path).on_file("reading", host_path)?;
         // The undo removes the temporary name of the new file first, and then restores the old file.
         self.undo.push(match saved {
             Some(saved) => Undo::Restore { path: host_path.to_owned(), saved },
@@ -191,17 +192,18 @@ impl<'a> Changes<'a> {
 
     fn remove(&mut self, path: &Path) -> anyhow::Result<Option<String>> {
         let host_path = self.system.path(path);
-        let Some(saved) = Saved::read(&host_path)? else { return Ok(None) };
+        let saved = Saved::read(&host_path).on_file("reading", path)?;
+        let Some(saved) = saved else { return Ok(None) };
         self.undo.push(Undo::Restore { path: host_path.clone(), saved });
         fs::remove_file(&host_path).on_file("removing", path)?;
         // Remove the directory together with its last drop-in.
         if let Some(parent) =
             host_path.parent().filter(|parent| parent.extension().is_some_and(|e| e == "d"))
-            && fs::read_dir(parent)?.next().is_none()
+            && fs::read_dir(parent).on_file("reading", parent)?.next().is_none()
             && !ALWAYS_THERE.iter().any(|path| self.system.path(path) == parent)
         {
             self.undo.push(Undo::MakeParent(parent.to_owned()));
-            fs::remove_dir(parent)?;
+            fs::remove_dir(parent).on_file("removing", parent)?;
         }
         Ok(Some(format!("removed {}", path.display())))
     }
@@ -256,13 +258,31 @@ impl<'a> Changes<'a> {
     }
 }
 
+impl fmt::Display for Undo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ReloadAndRestart(units) => write!(f, "restarting {}", units.join(" ")),
+            Self::RemoveUser(user) => write!(f, "removing user {user}"),
+            Self::LeaveGroup { user, group } => write!(f, "removing {user} from group {group}"),
+            Self::Restore { path, .. } => write!(f, "restoring {}", path.display()),
+            Self::Discard(path) | Self::RemoveParent(path) | Self::RemoveDirectory { path, .. } => {
+                write!(f, "removing {}", path.display())
+            }
+            Self::MakeParent(path) => write!(f, "creating {}", path.display()),
+            Self::Enable(unit) => write!(f, "enabling {unit}"),
+            Self::Disable(unit) => write!(f, "disabling {unit}"),
+            Self::Stop(unit) => write!(f, "stopping {unit}"),
+        }
+    }
+}
+
 impl Undo {
     /// Undoes a change. Its commands run in the background, so Ctrl-C at the terminal does not end
     /// them.
     pub(crate) fn run(self, system: &TargetSystem) -> anyhow::Result<()> {
         let command = match self {
             Self::Restore { path, saved } => {
-                return saved.write(&path).with_context(|| path.display().to_string());
+                return Ok(saved.write(&path)?);
             }
             Self::Discard(path) => {
                 remove_if_there(&path)?;

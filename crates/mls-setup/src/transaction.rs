@@ -1,6 +1,6 @@
 //! Applies all steps or none.
 
-use crate::signals::Signals;
+use crate::signals::{Interrupted, Signals};
 use crate::step::{Changes, Step, Undo};
 use crate::system::TargetSystem;
 
@@ -18,34 +18,34 @@ pub(crate) fn apply(
         match result {
             Ok(action) => done.extend(action),
             Err(error) => {
-                roll_back(system, changes.undo);
+                let is_undone = roll_back(system, changes.undo);
                 // If Ctrl-C ended a command, report the signal, not the failed command.
-                signals.check()?;
+                signals.check().map_err(|_| Interrupted { is_undone })?;
                 return Err(error);
             }
         }
     }
-    if let Err(interrupted) = signals.check() {
-        roll_back(system, changes.undo);
-        return Err(interrupted.into());
+    if signals.check().is_err() {
+        let is_undone = roll_back(system, changes.undo);
+        return Err(Interrupted { is_undone }.into());
     }
     Ok(done)
 }
 
-fn roll_back(system: &TargetSystem, undo: Vec<Undo>) {
-    if undo.is_empty() {
-        return;
+/// Undoes changes, the last one first. Returns whether all of them are undone.
+fn roll_back(system: &TargetSystem, undo: Vec<Undo>) -> bool {
+    if !undo.is_empty() {
+        log::warn!("undoing the changes");
     }
-    log::warn!("undoing the changes");
+    let mut is_undone = true;
     for step in undo.into_iter().rev() {
-        let name = format!("{step:?}");
+        let doing = step.to_string();
         if let Err(error) = step.run(system) {
-            log::error!(
-                "could not undo a change: {}: {error:#}",
-                name.split(' ').next().unwrap_or(&name)
-            );
+            log::error!("could not undo a change: {doing}: {error:#}");
+            is_undone = false;
         }
     }
+    is_undone
 }
 
 #[cfg(test)]
@@ -158,6 +158,8 @@ mod tests {
         }
         assert!(!apply(&system, &steps(&system, conf), &signals).unwrap().is_empty());
         assert_ne!(snapshot(root.path()), before);
+        let missing = Undo::RemoveParent(root.path().join("missing"));
+        assert!(!roll_back(&system, vec![missing]));
         let again = apply(&system, &steps(&system, conf), &signals).unwrap();
         assert!(again.is_empty(), "the same setup once more changes nothing: {again:?}");
     }
