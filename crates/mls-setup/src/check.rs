@@ -205,7 +205,10 @@ impl Checks<'_> {
                 Scheduler::Systemd => {
                     let mut command = Command::new("systemd-analyze");
                     command.args(["calendar", "--", value]);
-                    command.output().is_ok_and(|output| output.status.success())
+                    let output = command.output();
+                    let output =
+                        output.map_err(|why| format!("starting systemd-analyze: {why}"))?;
+                    output.status.success()
                 }
             };
         let manual = match self.system.scheduler {
@@ -224,7 +227,10 @@ impl Checks<'_> {
             ("follow", Scheduler::Cron) => Err(
                 "systemd is not running here, and cron cannot follow a log: give a schedule such as hourly or *:0/5".into(),
             ),
-            _ => self.schedule(value),
+            (_, Scheduler::Systemd) => {
+                self.schedule(value).map_err(|why| why + ", or follow to read new lines at once")
+            }
+            (_, Scheduler::Cron) => self.schedule(value),
         }
     }
 
@@ -238,7 +244,8 @@ impl Checks<'_> {
         let needs_systemd = self.system.scheduler == Scheduler::Cron && names.next().is_some();
         refuse_if(
             needs_systemd,
-            "systemd is not running here, and only its units block addresses: give none",
+            "systemd is not running here, and only its units block addresses: give none, or leave \
+             [block] enforce empty",
         )
     }
 

@@ -34,7 +34,7 @@ pub(crate) fn run(args: &Args, signals: &Signals) -> anyhow::Result<()> {
         return migration::data::convert(configuration, &installation);
     }
     if args.mode.uninstall {
-        return uninstall::run(args, &system, signals);
+        return uninstall::run(args, &system, &installation, signals);
     }
     let mut terminal = Terminal::new(signals);
     let (answers, base) = answers(args, &system, &installation, &mut terminal)?;
@@ -73,7 +73,9 @@ pub(crate) fn run(args: &Args, signals: &Signals) -> anyhow::Result<()> {
         }
         trial.run(&plan.user)?;
     }
-    say("Done. Check the service with: maillogsentinel --status\n")
+    let hint =
+        if system.is_running() { " Check the service with: maillogsentinel --status" } else { "" };
+    say(&format!("Done.{hint}\n"))
 }
 
 /// Returns the answers, and the configuration text that they change.

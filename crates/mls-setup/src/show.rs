@@ -13,7 +13,7 @@ use crate::system::{Scheduler, TargetSystem};
 /// Describes all changes of the plan.
 pub(crate) fn plan(plan: &Plan, system: &TargetSystem) -> String {
     let account = system.account(&plan.user);
-    let mut lines = vec![String::new(), heading(system)];
+    let mut lines = Vec::new();
     for file in plan.files.iter().filter(|file| !file.is_in_place(system, account.as_ref())) {
         lines.push(format!("  {}", file.path.display()));
         if let FileContent::Text(text) = &file.content {
@@ -30,9 +30,12 @@ pub(crate) fn plan(plan: &Plan, system: &TargetSystem) -> String {
     if account.is_none() {
         lines.push(format!("  user {}", plan.user));
     }
+    lines.splice(..0, [String::new(), heading(system, lines.is_empty())]);
     let groups = GROUPS.into_iter().filter(|group| system.members(group).is_some());
     let groups = groups.collect::<Vec<_>>().join(" and ");
-    lines.push(format!("  {} is a member of {groups}, to read the log", plan.user));
+    if !groups.is_empty() {
+        lines.push(format!("  {} is a member of {groups}, to read the log", plan.user));
+    }
     lines.extend(jobs(plan, system));
     let notes = Config::without_effect(Path::new(CONFIGURATION), plan.configuration());
     let notes = notes.unwrap_or_default().into_iter().chain(plan.note.clone());
@@ -40,11 +43,15 @@ pub(crate) fn plan(plan: &Plan, system: &TargetSystem) -> String {
     lines.join("\n") + "\n"
 }
 
-fn heading(system: &TargetSystem) -> String {
-    if system.is_running() {
-        return "This will be written:".to_owned();
+fn heading(system: &TargetSystem, is_empty: bool) -> String {
+    let root = match system.root() {
+        _ if system.is_running() => String::new(),
+        root => format!(" in {}", root.display()),
+    };
+    if is_empty {
+        return format!("Setup will change no file, directory or user{root}.");
     }
-    format!("This will be written to {}:", system.root().display())
+    format!("Setup will make these changes{root}:")
 }
 
 fn jobs(plan: &Plan, system: &TargetSystem) -> Vec<String> {

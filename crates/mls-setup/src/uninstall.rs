@@ -5,17 +5,22 @@ use std::path::{Path, PathBuf};
 use mls_diag::Exit;
 
 use crate::args::Args;
-use crate::installation::installed_files;
+use crate::installation::{Installation, installed_files};
 use crate::plan::scheduled_files;
 use crate::signals::Signals;
 use crate::step::Step;
 use crate::system::{Scheduler, TargetSystem, run as run_command};
 use crate::terminal::{Terminal, say};
 use crate::transaction;
-use crate::units::Switches;
+use crate::units::{SHIPPED_USER, Switches};
 
 /// Shows what will be removed, asks, and removes it.
-pub(crate) fn run(args: &Args, system: &TargetSystem, signals: &Signals) -> anyhow::Result<()> {
+pub(crate) fn run(
+    args: &Args,
+    system: &TargetSystem,
+    installation: &Installation,
+    signals: &Signals,
+) -> anyhow::Result<()> {
     let files = files(system);
     let switches = Switches::all_off();
     let mut lines =
@@ -25,12 +30,16 @@ pub(crate) fn run(args: &Args, system: &TargetSystem, signals: &Signals) -> anyh
         lines.extend(files.iter().map(|path| format!("  {}", path.display())));
     }
     say(&(lines.join("\n") + "\n"))?;
+    let user = system.account(SHIPPED_USER).map_or("", |_| "; userdel maillogsentinel");
     say(&format!(
         "Configuration, data and user stay. To remove them when you no longer need them:\n  \
-         rm -r {0}/etc/maillogsentinel.conf{{,.bak}} {0}/var/{{log,lib,cache}}/maillogsentinel \
-         {0}/var/log/maillogsentinel_setup.log; userdel maillogsentinel\n",
+         rm -rf {0}/etc/maillogsentinel.conf{{,.bak}} {0}/var/{{log,lib,cache}}/maillogsentinel \
+         {0}/var/log/maillogsentinel_setup.log{user}\n",
         system.root().display().to_string().trim_end_matches('/')
     ))?;
+    if matches!(installation, Installation::Package { .. }) {
+        say("The package stays. To remove it: apt-get remove maillogsentinel\n")?;
+    }
     if args.dry_run {
         return Ok(());
     }

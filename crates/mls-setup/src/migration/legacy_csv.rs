@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
-use std::process::{ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 
 use anyhow::Context;
 use mls_diag::{Exit, OnFile, OrExit};
@@ -30,8 +30,13 @@ pub(super) fn days(
     Ok(days)
 }
 
-/// The context of an error if a tool is missing.
-const STARTING: &str = "starting a tool of the conversion";
+/// Starts a tool. The error names it.
+fn start(command: &mut Command) -> anyhow::Result<Child> {
+    let child = command.spawn();
+    child
+        .with_context(|| format!("starting {}", command.get_program().display()))
+        .or_exit(Exit::Unavailable)
+}
 
 /// Runs two commands in a pipeline. `fill` writes the input of the first one. Messages of both go
 /// to standard error.
@@ -40,14 +45,9 @@ pub(super) fn pipeline(
     mut second: Command,
     fill: impl FnOnce(&mut ChildStdin) -> io::Result<()>,
 ) -> anyhow::Result<()> {
-    let mut reader = first
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .context(STARTING)
-        .or_exit(Exit::Unavailable)?;
+    let mut reader = start(first.stdin(Stdio::piped()).stdout(Stdio::piped()))?;
     let output = reader.stdout.take().map_or_else(Stdio::null, Stdio::from);
-    let mut writer = second.stdin(output).spawn().context(STARTING).or_exit(Exit::Unavailable)?;
+    let mut writer = start(second.stdin(output))?;
     let filled = reader.stdin.take().map_or(Ok(()), |mut stdin| fill(&mut stdin));
     let (read, written) = (reader.wait()?, writer.wait()?);
     if read.success() && written.success() {
