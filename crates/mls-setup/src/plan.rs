@@ -106,30 +106,27 @@ impl Plan {
             steps.push(Step::NoteRunningUnits);
         }
         for unit in &self.original_units {
-            steps.push(Step::Disable((*unit).to_owned()));
+            steps.push(Step::Disable(unit));
             let from = Path::new(UNIT_DIRECTORY).join(unit);
             let to = Path::new(UNIT_DIRECTORY).join(format!("{unit}.original"));
             steps.extend([Step::BackUp { from: from.clone(), to }, Step::Remove(from)]);
         }
         // Create the user first, because files and directories will belong to it.
         if self.user == SHIPPED_USER {
-            steps.push(Step::CreateUser(self.user.clone()));
+            steps.push(Step::CreateUser);
         }
-        for group in GROUPS {
-            steps.push(Step::JoinGroup { user: self.user.clone(), group: group.into() });
-        }
+        steps.extend(GROUPS.map(Step::JoinGroup));
         for file in &self.files {
             if file.path == Path::new(CONFIGURATION) && self.changes(system, file) {
                 let to = format!("{CONFIGURATION}.bak").into();
                 steps.push(Step::BackUp { from: CONFIGURATION.into(), to });
             }
-            steps.push(Step::Write { file: file.clone(), user: self.user.clone() });
+            steps.push(Step::Write(file.clone()));
         }
         steps.extend(self.stale.iter().cloned().map(Step::Remove));
         for path in &self.directories {
             let mode = if self.public_directories.contains(path) { 0o755 } else { 0o750 };
-            let (path, user) = (path.clone(), self.user.clone());
-            steps.push(Step::MakeDirectory { path, user, mode });
+            steps.push(Step::MakeDirectory { path: path.clone(), mode });
         }
         if with_systemd {
             self.switch_units(system, &mut steps);
@@ -145,11 +142,10 @@ impl Plan {
         if system.is_running() {
             steps.push(Step::ReloadUnits);
         }
-        let name = |unit: &&str| (*unit).to_owned();
-        steps.extend(self.switches.disable.iter().map(name).map(Step::Disable));
-        steps.extend(self.switches.enable.iter().map(name).map(Step::Enable));
+        steps.extend(self.switches.disable.iter().copied().map(Step::Disable));
+        steps.extend(self.switches.enable.iter().copied().map(Step::Enable));
         if system.is_running() {
-            steps.extend(self.switches.start.iter().map(name).map(Step::Start));
+            steps.extend(self.switches.start.iter().copied().map(Step::Start));
         }
     }
 }

@@ -59,7 +59,7 @@ pub(crate) fn run(args: &Args, signals: &Signals) -> anyhow::Result<()> {
         return Err(Exit::Usage.error("not confirmed; nothing was written"));
     }
     let trial = Trial::before(&system, &installation, &answers);
-    let actions = transaction::apply(&system, &plan.steps(&system), signals)?;
+    let actions = transaction::apply(&system, &plan.user, &plan.steps(&system), signals)?;
     action_log::write(&system, &actions)?;
     if !system.is_running() && args.mode.migrate {
         say(

@@ -15,62 +15,57 @@ use crate::jobs;
 use crate::plan::OWN_DIRECTORIES;
 use crate::system::{Account, Scheduler, TargetSystem, run};
 
-/// A step. It names the service user, because an earlier step may create that user.
-#[derive(Debug)]
 pub(crate) enum Step {
     /// The first step. It notes which units run now, and its undo starts them again.
     NoteRunningUnits,
-    CreateUser(String),
-    JoinGroup {
-        user: String,
-        group: String,
-    },
+    /// Creates the service user.
+    CreateUser,
+    /// Adds the service user to a group.
+    JoinGroup(&'static str),
     /// Keeps a copy of a file, with its owner and mode.
     BackUp {
         from: PathBuf,
         to: PathBuf,
     },
-    Write {
-        file: NewFile,
-        user: String,
-    },
+    Write(NewFile),
     Remove(PathBuf),
     /// Creates a directory that the service user writes to.
     MakeDirectory {
         path: PathBuf,
-        user: String,
         mode: u32,
     },
     ReloadUnits,
-    Disable(String),
-    Enable(String),
+    Disable(&'static str),
+    Enable(&'static str),
     /// Starts a unit, or restarts it if it runs.
-    Start(String),
+    Start(&'static str),
 }
 
 pub(crate) enum Undo {
     ReloadAndRestart(Vec<String>),
     RemoveUser(String),
-    LeaveGroup { user: String, group: String },
+    LeaveGroup { user: String, group: &'static str },
     Restore { path: PathBuf, saved: Saved },
     Discard(PathBuf),
     MakeParent(PathBuf),
     RemoveParent(PathBuf),
     RemoveDirectory { path: PathBuf, maker: Maker, account: Account },
-    Enable(String),
-    Disable(String),
-    Stop(String),
+    Enable(&'static str),
+    Disable(&'static str),
+    Stop(&'static str),
 }
 
 /// The changes of a setup, and how each of them is undone.
 pub(crate) struct Changes<'a> {
     pub(crate) system: &'a TargetSystem,
+    /// The name of the service user, because a step may create this user.
+    user: &'a str,
     pub(crate) undo: Vec<Undo>,
 }
 
 impl<'a> Changes<'a> {
-    pub(crate) fn new(system: &'a TargetSystem) -> Self {
-        Self { system, undo: Vec::new() }
+    pub(crate) fn new(system: &'a TargetSystem, user: &'a str) -> Self {
+        Self { system, user, undo: Vec::new() }
     }
 
     /// Applies a step. Records each undo before the change, so that a step that fails halfway is
@@ -78,17 +73,17 @@ impl<'a> Changes<'a> {
     pub(crate) fn apply(&mut self, step: &Step) -> anyhow::Result<Option<String>> {
         match step {
             Step::NoteRunningUnits => self.note_running_units(),
-            Step::CreateUser(user) => self.create_user(user),
-            Step::JoinGroup { user, group } => self.join_group(user, group),
+            Step::CreateUser => self.create_user(self.user),
+            Step::JoinGroup(group) => self.join_group(self.user, group),
             Step::BackUp { from, to } => self.back_up(from, to),
-            Step::Write { file, user } => self.write(file, user),
+            Step::Write(file) => self.write(file),
             Step::Remove(path) => self.remove(path),
-            Step::MakeDirectory { path, user, mode } => self.make_directory(path, user, *mode),
+            Step::MakeDirectory { path, mode } => self.make_directory(path, *mode),
             Step::ReloadUnits => run(self.system.systemctl(&["daemon-reload"])).map(|_| None),
             Step::Disable(unit) => self.disable(unit),
             Step::Enable(unit) => self.enable(unit),
             Step::Start(unit) => {
-                self.undo.push(Undo::Stop(unit.clone()));
+                self.undo.push(Undo::Stop(unit));
                 run(self.system.systemctl(&["restart", unit])).map(|_| None)
             }
         }
@@ -134,13 +129,13 @@ impl<'a> Changes<'a> {
         Ok(Some(format!("created user {user}")))
     }
 
-    fn join_group(&mut self, user: &str, group: &str) -> anyhow::Result<Option<String>> {
+    fn join_group(&mut self, user: &str, group: &'static str) -> anyhow::Result<Option<String>> {
         // Without systemd there may be no journal, and then no group that reads it.
         let Some(members) = self.system.members(group) else { return Ok(None) };
         if members.iter().any(|member| member == user) {
             return Ok(None);
         }
-        self.undo.push(Undo::LeaveGroup { user: user.to_owned(), group: group.to_owned() });
+        self.undo.push(Undo::LeaveGroup { user: user.to_owned(), group });
         run(self.system.shadow("usermod", &["--append", "--groups", group, user]))?;
         Ok(Some(format!("added user {user} to group {group}")))
     }
@@ -165,8 +160,8 @@ impl<'a> Changes<'a> {
         Ok(())
     }
 
-    fn write(&mut self, file: &NewFile, user: &str) -> anyhow::Result<Option<String>> {
-        let account = self.system.account(user);
+    fn write(&mut self, file: &NewFile) -> anyhow::Result<Option<String>> {
+        let account = self.system.account(self.user);
         if file.is_in_place(self.system, account.as_ref()) {
             return Ok(None);
         }
@@ -208,19 +203,14 @@ impl<'a> Changes<'a> {
         Ok(Some(format!("removed {}", path.display())))
     }
 
-    fn make_directory(
-        &mut self,
-        path: &Path,
-        user: &str,
-        mode: u32,
-    ) -> anyhow::Result<Option<String>> {
+    fn make_directory(&mut self, path: &Path, mode: u32) -> anyhow::Result<Option<String>> {
         if self.system.path(path).is_dir() {
             return Ok(None);
         }
         if let Some(parent) = path.parent().filter(|parent| !self.system.path(parent).is_dir()) {
-            self.make_directory(parent, user, mode)?;
+            self.make_directory(parent, mode)?;
         }
-        let mut account = self.system.service(user)?;
+        let mut account = self.system.service(self.user)?;
         if let Some((uid, gid)) = previous_owner(self.system, path) {
             (account.uid, account.gid) = (uid, gid);
         }
@@ -229,7 +219,7 @@ impl<'a> Changes<'a> {
         Ok(Some(format!("created directory {}", path.display())))
     }
 
-    fn disable(&mut self, unit: &str) -> anyhow::Result<Option<String>> {
+    fn disable(&mut self, unit: &'static str) -> anyhow::Result<Option<String>> {
         if self.system.is_running() {
             // If no unit uses a failed unit any more, systemd does not list it as failed.
             let _ = run(self.system.systemctl(&["stop", unit]));
@@ -243,16 +233,16 @@ impl<'a> Changes<'a> {
         if !self.system.is_enabled(unit) {
             return Ok(None);
         }
-        self.undo.push(Undo::Enable(unit.to_owned()));
+        self.undo.push(Undo::Enable(unit));
         run(self.system.systemctl(&["disable", unit]))?;
         Ok(Some(format!("disabled {unit}")))
     }
 
-    fn enable(&mut self, unit: &str) -> anyhow::Result<Option<String>> {
+    fn enable(&mut self, unit: &'static str) -> anyhow::Result<Option<String>> {
         if self.system.is_enabled(unit) {
             return Ok(None);
         }
-        self.undo.push(Undo::Disable(unit.to_owned()));
+        self.undo.push(Undo::Disable(unit));
         run(self.system.systemctl(&["enable", unit]))?;
         Ok(Some(format!("enabled {unit}")))
     }
@@ -303,10 +293,10 @@ impl Undo {
                 command.args(units);
                 command
             }
-            Self::LeaveGroup { user, group } => leave_group(system, &user, &group),
-            Self::Enable(unit) => system.systemctl(&["enable", &unit]),
-            Self::Disable(unit) => system.systemctl(&["disable", &unit]),
-            Self::Stop(unit) => system.systemctl(&["stop", &unit]),
+            Self::LeaveGroup { user, group } => leave_group(system, &user, group),
+            Self::Enable(unit) => system.systemctl(&["enable", unit]),
+            Self::Disable(unit) => system.systemctl(&["disable", unit]),
+            Self::Stop(unit) => system.systemctl(&["stop", unit]),
         };
         run(background(command)).map(drop)
     }

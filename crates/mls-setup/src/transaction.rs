@@ -4,14 +4,15 @@ use crate::signals::{Interrupted, Signals};
 use crate::step::{Changes, Step, Undo};
 use crate::system::TargetSystem;
 
-/// Applies the steps in order and returns what was done. If one fails or a signal arrives, it
-/// undoes all of them, the last one first, and returns the error.
+/// Applies the steps in order, for the service user `user`, and returns what was done. If one fails
+/// or a signal arrives, it undoes all of them, the last one first, and returns the error.
 pub(crate) fn apply(
     system: &TargetSystem,
+    user: &str,
     steps: &[Step],
     signals: &Signals,
 ) -> anyhow::Result<Vec<String>> {
-    let mut changes = Changes::new(system);
+    let mut changes = Changes::new(system, user);
     let mut done = Vec::new();
     for step in steps {
         let result = signals.check().map_err(Into::into).and_then(|()| changes.apply(step));
@@ -60,6 +61,7 @@ mod tests {
     use crate::file::NewFile;
     use crate::installation::Installation;
     use crate::plan::{Plan, read_configuration};
+    use crate::units::SHIPPED_USER;
 
     /// A system with users, units and an earlier configuration; `None` if this test cannot be run here.
     fn system() -> Option<(tempfile::TempDir, TargetSystem)> {
@@ -142,8 +144,13 @@ mod tests {
         let signals = Signals::catch().unwrap();
         let conf = "[paths]\nworking_dir = /srv/a/b\n[database]\ndb_type = sqlite\n[report]\nemail = b@localhost\n";
         // Some units are enabled and some files exist before the setup that fails.
-        apply(&system, &steps(&system, "[systemd]\nextraction_schedule = follow\n"), &signals)
-            .unwrap();
+        apply(
+            &system,
+            "bob",
+            &steps(&system, "[systemd]\nextraction_schedule = follow\n"),
+            &signals,
+        )
+        .unwrap();
         put(&root.path().join("etc/logrotate.d/maillogsentinel"), "old\n");
         let before = snapshot(root.path());
         let count = steps(&system, conf).len();
@@ -152,15 +159,15 @@ mod tests {
             let mut steps = steps(&system, conf);
             // A directory cannot be below a file.
             let file = NewFile::text("/etc/passwd/file", String::new());
-            steps.insert(n, Step::Write { file, user: "bob".into() });
-            assert!(apply(&system, &steps, &signals).is_err());
+            steps.insert(n, Step::Write(file));
+            assert!(apply(&system, SHIPPED_USER, &steps, &signals).is_err());
             assert_eq!(snapshot(root.path()), before, "step {n} of {count} failed");
         }
-        assert!(!apply(&system, &steps(&system, conf), &signals).unwrap().is_empty());
+        assert!(!apply(&system, SHIPPED_USER, &steps(&system, conf), &signals).unwrap().is_empty());
         assert_ne!(snapshot(root.path()), before);
         let missing = Undo::RemoveParent(root.path().join("missing"));
         assert!(!roll_back(&system, vec![missing]));
-        let again = apply(&system, &steps(&system, conf), &signals).unwrap();
+        let again = apply(&system, SHIPPED_USER, &steps(&system, conf), &signals).unwrap();
         assert!(again.is_empty(), "the same setup once more changes nothing: {again:?}");
     }
 
@@ -193,9 +200,8 @@ mod tests {
             });
             let path = PathBuf::from("/var/log/maillogsentinel");
             for _ in 0..300 {
-                let step =
-                    Step::MakeDirectory { path: path.clone(), user: "bob".into(), mode: 0o750 };
-                let _ = Changes::new(&system).apply(&step);
+                let step = Step::MakeDirectory { path: path.clone(), mode: 0o750 };
+                let _ = Changes::new(&system, "bob").apply(&step);
                 for directory in [log.join("audit"), root.path().join("srv")] {
                     assert_eq!(fs::metadata(directory).unwrap().uid(), 0);
                 }

@@ -46,7 +46,7 @@ pub(crate) fn run(
     if !args.yes && !Terminal::new(signals).confirm("Uninstall MailLogSentinel?")? {
         return Err(Exit::Usage.error("nothing was changed"));
     }
-    transaction::apply(system, &steps(system, &switches, files), signals)?;
+    transaction::apply(system, SHIPPED_USER, &steps(system, &switches, files), signals)?;
     if system.is_running() && system.scheduler == Scheduler::Systemd {
         forget(system, &switches);
     }
@@ -72,7 +72,7 @@ fn steps(system: &TargetSystem, switches: &Switches, files: Vec<PathBuf>) -> Vec
         if system.is_running() {
             steps.push(Step::NoteRunningUnits);
         }
-        steps.extend(switches.disable.iter().map(|unit| Step::Disable((*unit).to_owned())));
+        steps.extend(switches.disable.iter().copied().map(Step::Disable));
     }
     steps.extend(files.into_iter().map(Step::Remove));
     if with_systemd && system.is_running() {
