@@ -91,31 +91,22 @@ impl LineParser {
             };
         }
         let are_plain = cell::are_plain(line);
-        let value = |cell, buffer| {
-            if are_plain { cell::plain(cell).map(clip) } else { decoded(cell, buffer) }
+        let mut buffers = self.decoded.iter_mut();
+        let mut value = |cell| {
+            if are_plain { cell::plain(cell).map(clip) } else { decoded(cell, buffers.next()?) }
         };
-        let [
-            server_text,
-            ip_text,
-            user_text,
-            hostname_text,
-            status_text,
-            country_text,
-            asn_text,
-            organisation_text,
-        ] = &mut self.decoded;
         Ok(Some(Attempt {
             outcome: self.of_rows,
             date,
             at: None,
-            server: value(server, server_text),
-            ip: value(ip, ip_text),
-            user: value(user, user_text),
-            hostname: value(hostname, hostname_text),
-            reverse_dns_status: value(reverse_dns_status, status_text),
-            country_code: value(country_code, country_text),
-            asn: value(asn, asn_text),
-            aso: value(aso, organisation_text),
+            server: value(server),
+            ip: value(ip),
+            user: value(user),
+            hostname: value(hostname),
+            reverse_dns_status: value(reverse_dns_status),
+            country_code: value(country_code),
+            asn: value(asn),
+            aso: value(aso),
             service: None,
             queue_id: None,
             attempts: 1,

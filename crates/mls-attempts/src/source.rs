@@ -110,18 +110,15 @@ impl AttemptSource {
         reading: &ReadOptions,
         mut each: impl FnMut(&Attempt<'_>, Point),
     ) -> anyhow::Result<ReadSummary> {
-        let mut each = |attempt: &Attempt<'_>, point| {
+        let stdin = || {
+            mls_stream::input::warn_if_terminal();
+            decompressed(Box::new(io::stdin()), "stdin".to_owned())
+        };
+        let each = |attempt: &Attempt<'_>, point| {
             each(attempt, point);
             Ok(())
         };
-        match self {
-            Self::Stdin => {
-                mls_stream::input::warn_if_terminal();
-                let reader = decompressed(Box::new(io::stdin()), "stdin".to_owned())?;
-                read(reader, reading, Point::default(), &mut each, || Ok(()))
-            }
-            _ => self.read_files(reading, &mut each, || Ok(())),
-        }
+        self.read_from(stdin, reading, each, || Ok(()))
     }
 
     /// Does the same as [`read`](Self::read), for a caller that acts on attempts before the input
@@ -132,32 +129,31 @@ impl AttemptSource {
     pub fn follow(
         &self,
         reading: &ReadOptions,
-        mut each: impl FnMut(&Attempt<'_>, Point) -> anyhow::Result<()>,
+        each: impl FnMut(&Attempt<'_>, Point) -> anyhow::Result<()>,
         pause: impl FnMut() -> anyhow::Result<()>,
     ) -> anyhow::Result<ReadSummary> {
-        match self {
-            Self::Stdin => read(Reader::stdin()?, reading, Point::default(), &mut each, pause),
-            _ => self.read_files(reading, &mut each, pause),
-        }
+        self.read_from(|| Ok(Reader::stdin()?), reading, each, pause)
     }
 
-    fn read_files(
+    fn read_from(
         &self,
+        stdin: impl FnOnce() -> anyhow::Result<Reader>,
         reading: &ReadOptions,
-        each: &mut impl FnMut(&Attempt<'_>, Point) -> anyhow::Result<()>,
+        mut each: impl FnMut(&Attempt<'_>, Point) -> anyhow::Result<()>,
         mut pause: impl FnMut() -> anyhow::Result<()>,
     ) -> anyhow::Result<ReadSummary> {
         match self {
-            Self::Stdin => Ok(ReadSummary::default()),
+            Self::Stdin => read(stdin()?, reading, Point::default(), &mut each, pause),
             Self::File { path, length } => {
-                read(open_file(path, *length)?, reading, Point::default(), each, pause)
+                read(open_file(path, *length)?, reading, Point::default(), &mut each, pause)
             }
             Self::Rotated { chain, begin } => {
                 let mut summary = ReadSummary::default();
                 for (n, file) in chain.files.iter().enumerate().skip(begin.file) {
                     let offset = if n == begin.file { begin.offset } else { 0 };
                     let (reader, offset) = open_rotated(file, offset)?;
-                    summary = read(reader, reading, Point { file: n, offset }, each, &mut pause)?;
+                    let point = Point { file: n, offset };
+                    summary = read(reader, reading, point, &mut each, &mut pause)?;
                 }
                 if chain.is_unchanged() {
                     return Ok(summary);

@@ -1,7 +1,7 @@
 //! Explains why a file cannot be opened: names its owner.
 
 use std::fs;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -11,23 +11,26 @@ use std::path::Path;
 /// the file is missing, the message says so. An error that was explained before stays as it is.
 #[must_use]
 pub fn explained(error: io::Error, path: &Path) -> anyhow::Error {
-    // An error with its own text was explained before.
-    let is_denied = error.kind() == io::ErrorKind::PermissionDenied && error.get_ref().is_none();
-    let owner = is_denied.then(|| path.ancestors().find_map(owner)).flatten();
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let missing = directory
-        .filter(|directory| error.kind() == io::ErrorKind::NotFound && !directory.exists());
-    if let Some(missing) = missing {
-        return io::Error::new(error.kind(), missing_directory(missing)).into();
-    }
-    let is_read_only = error.kind() == io::ErrorKind::ReadOnlyFilesystem;
-    let error = anyhow::Error::new(error);
-    match owner {
-        Some(owner) => {
-            let me = name("/etc/passwd", rustix::process::geteuid().as_raw());
-            error.context(format!("{owner}, and this process runs as {me}"))
+    let is_missing = |directory: &&Path| !directory.as_os_str().is_empty() && !directory.exists();
+    let why = match (error.kind(), path.parent().filter(is_missing)) {
+        (kind @ ErrorKind::NotFound, Some(directory)) => {
+            let directory = directory.display();
+            let why =
+                format!("the directory {directory} does not exist; create it, or check the name");
+            return io::Error::new(kind, why).into();
         }
-        None if is_read_only => error.context(READ_ONLY),
+        // An error with its own text was explained before.
+        (ErrorKind::PermissionDenied, _) if error.get_ref().is_none() => {
+            let me = name("/etc/passwd", rustix::process::geteuid().as_raw());
+            let owner = path.ancestors().find_map(owner);
+            owner.map(|owner| format!("{owner}, and this process runs as {me}"))
+        }
+        (ErrorKind::ReadOnlyFilesystem, _) => Some(READ_ONLY.to_owned()),
+        _ => None,
+    };
+    let error = anyhow::Error::new(error);
+    match why {
+        Some(why) => error.context(why),
         None => error,
     }
 }
@@ -35,11 +38,6 @@ pub fn explained(error: io::Error, path: &Path) -> anyhow::Error {
 /// systemd lets a service write only to the directories that setup has put into its unit.
 const READ_ONLY: &str = "nothing can be written here; if this is a service, and you changed a \
     directory in its configuration, run setup again";
-
-/// The message about a missing directory: what is wrong, and what to do.
-fn missing_directory(directory: &Path) -> String {
-    format!("the directory {} does not exist; create it, or check the name", directory.display())
-}
 
 fn owner(path: &Path) -> Option<String> {
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
@@ -68,21 +66,19 @@ mod tests {
 
     #[test]
     fn an_error_about_permission_names_the_owner() {
-        let denied = || io::Error::from(io::ErrorKind::PermissionDenied);
+        let denied = || io::Error::from(ErrorKind::PermissionDenied);
         let error = format!("{:#}", explained(denied(), Path::new("/nonexistent/file")));
         assert!(error.starts_with("/ belongs to root:root with mode 0"), "{error}");
-        let again = explained(
-            io::Error::new(io::ErrorKind::PermissionDenied, error.clone()),
-            Path::new("/"),
-        );
+        let again =
+            explained(io::Error::new(ErrorKind::PermissionDenied, error.clone()), Path::new("/"));
         assert_eq!(format!("{again:#}"), error);
-        let other = explained(io::Error::from(io::ErrorKind::NotFound), Path::new("/"));
+        let other = explained(io::Error::from(ErrorKind::NotFound), Path::new("/"));
         assert!(!other.to_string().contains("belongs"));
-        let read_only = io::Error::from(io::ErrorKind::ReadOnlyFilesystem);
+        let read_only = io::Error::from(ErrorKind::ReadOnlyFilesystem);
         let read_only = format!("{:#}", explained(read_only, Path::new("/")));
         assert!(read_only.contains("run setup again: read-only filesystem"), "{read_only}");
         let missing =
-            explained(io::Error::from(io::ErrorKind::NotFound), Path::new("/nonexistent/file"));
+            explained(io::Error::from(ErrorKind::NotFound), Path::new("/nonexistent/file"));
         assert_eq!(crate::Exit::of(&missing), crate::Exit::NoInput);
         assert_eq!(
             format!("{missing:#}"),
