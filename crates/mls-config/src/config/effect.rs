@@ -32,21 +32,20 @@ rules! {
         else "[report] email is empty, or no key of [alert] has a threshold and [logins] record is \
               no";
     ["systemd.alert_schedule"]
-        if |config| !is(config.systemd.extraction_schedule.as_deref(), "follow"),
+        if |config| config.systemd.extraction_schedule.as_deref() != Some("follow"),
         else "[systemd] extraction_schedule is follow, so alerts are mailed at once";
     ["block."] if blocks,
         else "[block] enforce is empty, so nothing is blocked";
     ["suspicious." "paths.logins_filename" "retention.logins_days"]
         if |config| config.logins.record,
         else "[logins] record is no";
-    ["database." "retention.sql_files_days" "systemd.sql_export_schedule"
-     "systemd.sql_import_schedule"] if |config| config.database.db_type.is_some(),
+    ["database." "retention.database_days" "retention.sql_files_days"
+     "systemd.sql_export_schedule" "systemd.sql_import_schedule"]
+        if |config| config.database.db_type.is_some(),
         else "[database] db_type is empty";
     ["database.sql_export_dir" "retention.sql_files_days" "systemd.sql_export_schedule"
      "systemd.sql_import_schedule"] if |config| !config.loads(),
         else "[database] mode is load, so no SQL files are written";
-    ["retention.database_days"] if |config| config.database.db_type.is_some(),
-        else "[database] db_type is empty";
     ["database.db_path"] if |config| config.database.db_type == Some(DbType::Sqlite),
         else "[database] db_type is not sqlite";
     ["database.db_host" "database.db_port" "database.db_name" "database.db_user"
@@ -60,7 +59,7 @@ rules! {
     ["general.log_level" "general.log_file_max_bytes" "general.log_file_backup_count"]
         if |config| config.general.log_file.is_some(),
         else "[general] log_file is empty";
-    ["retention."] if |config| !is(config.systemd.prune_schedule.as_deref(), "never"),
+    ["retention."] if |config| config.systemd.prune_schedule.as_deref() != Some("never"),
         else "[systemd] prune_schedule is never";
     ["systemd.prune_schedule"] if removes_data,
         else "[retention] keeps all data";
@@ -86,10 +85,6 @@ fn blocks(config: &Config) -> bool {
 
 fn reads_journal(config: &Config) -> bool {
     config.paths.mail_log.as_deref() == Some(Path::new("journal"))
-}
-
-fn is(value: Option<&str>, word: &str) -> bool {
-    value == Some(word)
 }
 
 impl Config {

@@ -10,16 +10,13 @@ use super::time_span::TimeSpan;
 pub struct Threshold {
     /// From 1 to [`Threshold::MAX_COUNT`].
     pub count: u32,
-    /// From 1 to [`Threshold::MAX_SECONDS`].
+    /// From 1 to [`TimeSpan::MAX_SECONDS`].
     pub seconds: u32,
 }
 
 impl Threshold {
     /// The largest count. A counter stores at most this number of time stamps for each key.
     pub const MAX_COUNT: u32 = 10_000;
-
-    /// Thirty days.
-    pub const MAX_SECONDS: u32 = TimeSpan::MAX_SECONDS;
 }
 
 impl FromStr for Threshold {

@@ -137,23 +137,6 @@ impl ConfigValue for bool {
     }
 }
 
-macro_rules! numbers {
-    ($($number:ty)*) => {
-        $(impl ConfigValue for $number {
-            fn parse(text: &str) -> Result<Self, NotAllowed> {
-                let give = || format!("a whole number from {} to {}", Self::MIN, Self::MAX);
-                text.parse().map_err(|_| NotAllowed::new(text, give()))
-            }
-
-            fn show(&self) -> String {
-                self.to_string()
-            }
-        })*
-    };
-}
-// A port 0 does not exist. Data that is kept for 0 days would be removed at once.
-numbers!(u32 u64 usize NonZeroU16);
-
 impl ConfigValue for IpNet {
     fn parse(text: &str) -> Result<Self, NotAllowed> {
         let give = "addresses and networks such as 192.0.2.0/24, separated by commas";
@@ -185,10 +168,10 @@ pub fn show_network(network: IpNet) -> String {
     }
 }
 
-/// Implements [`ConfigValue`] with the `FromStr` and `Display` of each type. The literal says in
+/// Implements [`ConfigValue`] with the `FromStr` and `Display` of each type. The expression says in
 /// messages what to give instead.
 macro_rules! texts {
-    ($($type:ty: $give:literal,)+) => {
+    ($($type:ty: $give:expr,)+) => {
         $(impl ConfigValue for $type {
             fn parse(text: &str) -> Result<Self, NotAllowed> {
                 text.parse().map_err(|_| NotAllowed::new(text, $give))
@@ -201,7 +184,16 @@ macro_rules! texts {
     };
 }
 
+fn whole_number(min: impl fmt::Display, max: impl fmt::Display) -> String {
+    format!("a whole number from {min} to {max}")
+}
+
 texts! {
+    u32: whole_number(u32::MIN, u32::MAX),
+    u64: whole_number(u64::MIN, u64::MAX),
+    usize: whole_number(usize::MIN, usize::MAX),
+    // A port 0 does not exist. Data that is kept for 0 days would be removed at once.
+    NonZeroU16: whole_number(NonZeroU16::MIN, NonZeroU16::MAX),
     Threshold: "a threshold such as 20/10m (at most 10000 times, 30 days)",
     TimeSpan: "a length of time such as 90s, 10m, 1h or 7d, at most 30d",
     JournalMatch: "matches of journalctl (FIELD=VALUE) such as CONTAINER_NAME=postfix-mailcow, separated by commas",
