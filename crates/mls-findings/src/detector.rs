@@ -15,7 +15,7 @@ use crate::network::{
     AFTER, FailedNames, FailingNetworks, Guesses, MAX_EXCUSED, MAX_NETWORKS, VisitedNetworks,
     Visitor, Visitors,
 };
-use crate::observation::{Country, Moment, Name, Network, Observation, Seconds, is_internal};
+use crate::observation::{Moment, Name, Network, Observation, Place, Seconds, is_internal};
 use crate::system::{MAX_SYSTEMS, Residents, Systems};
 use crate::user::{Extent, MAX_USERS, User, Users};
 
@@ -57,8 +57,7 @@ struct Observed<'a> {
     name: Name,
     ip: IpAddr,
     network: Network,
-    country: Option<Country>,
-    asn: Option<u32>,
+    place: Place,
 }
 
 /// How likely it is that an honest user logs in from a system.
@@ -71,12 +70,6 @@ enum Familiarity {
     /// The user changes addresses there. Or several others log in there, and the past of the user is
     /// unknown.
     Usual,
-}
-
-impl Observed<'_> {
-    fn has_place(&self) -> bool {
-        self.country.is_some() || self.asn.is_some()
-    }
 }
 
 impl Detector {
@@ -125,15 +118,14 @@ impl Detector {
             name: Name::new(user),
             ip,
             network: Network::of(ip),
-            country,
-            asn: observation.asn,
+            place: Place { country, asn: observation.asn },
         };
         let is_ignored = self.ignored.contains(&observed.name)
             || self.settings.ignore_networks.iter().any(|network| network.contains(&ip));
         if is_ignored {
             return;
         }
-        if is_internal(ip) && !observed.has_place() {
+        if is_internal(ip) && !observed.place.is_known() {
             // A login through webmail shows that the user exists, but not from where the user logs
             // in.
             if observation.outcome == Outcome::Success {
@@ -150,14 +142,14 @@ impl Detector {
     }
 
     fn failure(&mut self, observed: Observed<'_>, found: &mut Vec<Finding<'static>>) {
-        let Observed { at, name, network, .. } = observed;
+        let Observed { at, name, network, place, .. } = observed;
         self.failures.entry(network, at, || FailedNames::new(at)).0.add(name, at);
         // Failures from a place where the user logs in are mistakes of the user.
         if let Some(user) = self.users.get_mut(name)
-            && observed.has_place()
-            && user.was_seen(observed.country, observed.asn) != (true, true)
+            && place.is_known()
+            && user.was_seen(place) != (true, true)
         {
-            self.attacks.add(user, network, observed.asn, at);
+            self.attacks.add(user, network, place.asn, at);
             self.attacks.limit(&mut self.users);
         }
         self.guessed_before(observed, found);
@@ -167,7 +159,7 @@ impl Detector {
     /// at most [`AFTER`] before this failure, if the failure makes that login suspicious.
     fn guessed_before(&mut self, observed: Observed<'_>, found: &mut Vec<Finding<'static>>) {
         let Some(visitors) = self.logins.get(observed.network) else { return };
-        let (country, asn) = (visitors.country, visitors.asn);
+        let place = visitors.place;
         let recent: Vec<_> = visitors
             .users
             .iter()
@@ -180,9 +172,9 @@ impl Detector {
             let Some(guesses) = self.guesses(visitor.name, observed.network, first.at) else {
                 continue;
             };
-            self.suspect(visitor.name, observed.network, country, asn);
-            let login = Named { name: visitor.name, ip: visitor.ip, at: first };
-            self.report(Rule::Guessed, login, country, asn, found, |login| login.guessed(&guesses));
+            self.suspect(visitor.name, observed.network, place);
+            let login = Named { name: visitor.name, ip: visitor.ip, place, at: first };
+            self.report(Rule::Guessed, login, found, |login| login.guessed(&guesses));
         }
     }
 
@@ -280,14 +272,14 @@ impl Detector {
         visitors: &Visitors,
         at: Seconds,
     ) -> Familiarity {
-        let (Some(asn), Some(user)) = (visitors.asn, self.users.get(name)) else {
+        let (Some(asn), Some(user)) = (visitors.place.asn, self.users.get(name)) else {
             return Familiarity::Unfamiliar;
         };
         let residents = self.systems.get(asn).map_or(0, |known| known.others(name));
         let is_local = residents >= self.settings.shared_users as usize;
         let is_here = |known: &Network| {
-            let visitors = self.logins.get(*known).filter(|visitors| visitors.asn == Some(asn));
-            *known != network && visitors.is_some_and(|at| user.has_place(at.country, at.asn))
+            let visitors = self.logins.get(*known).filter(|known| known.place.asn == Some(asn));
+            *known != network && visitors.is_some_and(|at| user.has_place(at.place))
         };
         let changes = user.networks().filter(is_here).count() >= CHANGED;
         if changes || is_local && !user.has_past(at) {
@@ -297,7 +289,7 @@ impl Detector {
     }
 
     fn login(&mut self, observed: Observed<'_>, found: &mut Vec<Finding<'static>>) {
-        let Observed { at, moment, name, ip, network, country, asn, .. } = observed;
+        let Observed { at, moment, name, ip, network, place, .. } = observed;
         self.remember_organisation(observed);
         let addresses = self.settings.targeted_addresses;
         let window = self.settings.spread_window.seconds;
@@ -305,12 +297,12 @@ impl Detector {
         let attacked = attacked(user, observed, addresses);
         user.login();
         user.use_network(network);
-        let is_resident = observed.has_place() && user.visit(country, asn, ip, moment);
+        let is_resident = place.is_known() && user.visit(place, ip, moment);
         let extent = user.large_extent(at, window);
-        if let Some(asn) = asn.filter(|_| is_resident) {
+        if let Some(asn) = place.asn.filter(|_| is_resident) {
             self.systems.entry(asn, at, Residents::new).0.add(name);
         }
-        let (visitors, _) = self.logins.entry(network, at, || Visitors::new(country, asn));
+        let (visitors, _) = self.logins.entry(network, at, || Visitors::new(place));
         if let Some(visitor) = visitors.visit(name, ip, moment).copied() {
             self.guessed(visitor, observed, found);
         }
@@ -338,7 +330,7 @@ impl Detector {
         observed: Observed<'_>,
         found: &mut Vec<Finding<'static>>,
     ) {
-        let Observed { at, moment, name, network, country, asn, .. } = observed;
+        let Observed { at, moment, name, network, place, .. } = observed;
         if !visitor.is_suspicious && !self.has_failed(network, at) {
             return;
         }
@@ -348,7 +340,7 @@ impl Detector {
             // The rule has reported this user today, so the count of all names is not needed. It
             // takes the most time.
             if visitor.is_suspicious || self.is_guessed(name, network, at) {
-                self.suspect(name, network, country, asn);
+                self.suspect(name, network, place);
             }
             return;
         }
@@ -360,9 +352,9 @@ impl Detector {
         }
         let (first, ip) =
             if visitor.is_suspicious { (moment, observed.ip) } else { (visitor.first, visitor.ip) };
-        self.suspect(name, network, country, asn);
-        let login = Named { name, ip, at: first };
-        self.report(Rule::Guessed, login, country, asn, found, |login| login.guessed(&guesses));
+        self.suspect(name, network, place);
+        let login = Named { name, ip, place, at: first };
+        self.report(Rule::Guessed, login, found, |login| login.guessed(&guesses));
     }
 
     /// Reports a login of an attacked user, if far more networks attacked this user than other
@@ -374,7 +366,7 @@ impl Detector {
         observed: Observed<'_>,
         found: &mut Vec<Finding<'static>>,
     ) {
-        let Observed { at, moment, name, ip, network, country, asn, .. } = observed;
+        let Observed { at, moment, name, ip, network, place, .. } = observed;
         // Guessing ends with a login. A login days after the last guesses is not one of them.
         let goes_on = networks[1] >= networks[2].div_ceil(WEEK_SHARE);
         let window = (0..WINDOWS.len()).find(|window| {
@@ -384,10 +376,10 @@ impl Detector {
                 && self.attacks.is_outlier(&mut self.users, name, *window, count, at)
         });
         let Some(window) = window else { return };
-        self.suspect(name, network, country, asn);
+        self.suspect(name, network, place);
         let (addresses, days) = (networks[window], WINDOWS[window] / 86_400);
-        let login = Named { name, ip, at: moment };
-        self.report(Rule::Targeted, login, country, asn, found, |login| {
+        let login = Named { name, ip, place, at: moment };
+        self.report(Rule::Targeted, login, found, |login| {
             login.targeted(addresses, days, is_new_country)
         });
     }
@@ -406,32 +398,23 @@ impl Detector {
         let from = at.saturating_sub(self.settings.spread_window.seconds);
         let is_named = |first: Moment| first.at < from || first.day() <= reported;
         let first = spread.places.iter().find(|place| !is_named(place.first));
-        let (ip, at_first) = first.map_or((observed.ip, moment), |place| (place.ip, place.first));
-        let (country, asn) =
-            first.map_or((observed.country, observed.asn), |place| (place.country, place.asn));
-        for place in &spread.places {
-            self.leave(name, place.asn);
+        let this = Named { name, ip: observed.ip, place: observed.place, at: moment };
+        let login =
+            first.map_or(this, |new| Named { name, ip: new.ip, place: new.place, at: new.first });
+        for new in &spread.places {
+            self.leave(name, new.place);
         }
         let begin = spread.places.first().map_or(at, |place| place.first.at.max(from));
         let within = at.saturating_sub(begin);
-        let login = Named { name, ip, at: at_first };
-        self.report(Rule::Spread, login, country, asn, found, |login| {
-            login.spread(&spread, within)
-        });
+        self.report(Rule::Spread, login, found, |login| login.spread(&spread, within));
     }
 
     /// Marks a login as suspicious, so that its place does not become a usual place of the user.
-    fn suspect(
-        &mut self,
-        name: Name,
-        network: Network,
-        country: Option<Country>,
-        asn: Option<u32>,
-    ) {
+    fn suspect(&mut self, name: Name, network: Network, place: Place) {
         if let Some(user) = self.users.get_mut(name) {
-            user.suspect(country, asn);
+            user.suspect(place);
         }
-        self.leave(name, asn);
+        self.leave(name, place);
         if let Some(visitors) = self.logins.get_mut(network) {
             for visitor in &mut visitors.users {
                 visitor.is_suspicious |= visitor.name == name;
@@ -439,11 +422,11 @@ impl Detector {
         }
     }
 
-    /// Forgets that the user logged in from a system, unless another place of the user there is not
-    /// suspicious.
-    fn leave(&mut self, name: Name, asn: Option<u32>) {
-        let stays = self.users.get(name).is_some_and(|user| user.was_seen(None, asn).0);
-        if let Some(residents) = asn.and_then(|asn| self.systems.get_mut(asn))
+    /// Forgets that the user logged in from the system of `place`, unless another place of the user
+    /// there is not suspicious.
+    fn leave(&mut self, name: Name, place: Place) {
+        let stays = self.users.get(name).is_some_and(|user| user.was_seen(place).0);
+        if let Some(residents) = place.asn.and_then(|asn| self.systems.get_mut(asn))
             && !stays
         {
             residents.remove(name);
@@ -455,8 +438,6 @@ impl Detector {
         &mut self,
         rule: Rule,
         named: Named,
-        country: Option<Country>,
-        asn: Option<u32>,
         found: &mut Vec<Finding<'static>>,
         evidence: impl FnOnce(Login<'_>) -> String,
     ) {
@@ -467,23 +448,24 @@ impl Detector {
             return;
         }
         *reported = day;
-        let aso = asn.and_then(|asn| self.organisations.get(&asn)).map(|aso| &**aso);
-        let login = Login { user: &user.name, ip: named.ip, country, asn, aso, at };
-        let country = country.map(|code| String::from_utf8_lossy(&code).into_owned());
+        let place = named.place;
+        let aso = place.asn.and_then(|asn| self.organisations.get(&asn)).map(|aso| &**aso);
+        let login = Login { user: &user.name, ip: named.ip, place, aso, at };
+        let country = place.country.map(|code| String::from_utf8_lossy(&code).into_owned());
         found.push(Finding {
             rule,
             user: Cow::Owned(user.name.to_string()),
             ip: named.ip,
             date: Timestamp::from(at),
             country_code: country.map(Cow::Owned),
-            asn,
+            asn: place.asn,
             aso: aso.map(|aso| Cow::Owned(aso.to_owned())),
             evidence: Cow::Owned(evidence(login)),
         });
     }
 
     fn remember_organisation(&mut self, observed: Observed<'_>) {
-        if let (Some(asn), Some(aso)) = (observed.asn, observed.observation.aso)
+        if let (Some(asn), Some(aso)) = (observed.place.asn, observed.observation.aso)
             && !self.organisations.contains_key(&asn)
         {
             if self.organisations.len() >= MAX_ORGANISATIONS {
@@ -502,15 +484,15 @@ fn attacked(
     addresses: u32,
 ) -> Option<([u32; WINDOWS.len()], bool)> {
     // Most users are not attacked.
-    if user.attack.len() < addresses as usize || !observed.has_place() {
+    if user.attack.len() < addresses as usize || !observed.place.is_known() {
         return None;
     }
-    let (seen_system, seen_country) = user.was_seen(observed.country, observed.asn);
+    let (seen_system, seen_country) = user.was_seen(observed.place);
     if (seen_system && seen_country) || !user.has_past(observed.at) {
         return None;
     }
     // Failures from the system of the login may be mistakes of the user, if the country is known.
-    let own = if seen_country { observed.asn } else { None };
+    let own = if seen_country { observed.place.asn } else { None };
     let networks = user.attack.networks(observed.at, own);
     let is_attack = networks[2] >= addresses
         && (!seen_country || user.attack.systems(observed.at, own) >= ATTACKING_SYSTEMS);
@@ -522,5 +504,6 @@ fn attacked(
 struct Named {
     name: Name,
     ip: IpAddr,
+    place: Place,
     at: Moment,
 }

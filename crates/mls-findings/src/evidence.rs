@@ -8,7 +8,7 @@ use mls_diag::count;
 use mls_event::{display_place, display_text};
 
 use crate::network::{Guesses, MAX_FAILED};
-use crate::observation::{Country, Seconds};
+use crate::observation::{Place, Seconds};
 use crate::user::Spread;
 
 /// Largest number of characters of a name; longer names are cut.
@@ -18,8 +18,7 @@ const MAX_NAME: usize = 100;
 pub(crate) struct Login<'a> {
     pub(crate) user: &'a str,
     pub(crate) ip: IpAddr,
-    pub(crate) country: Option<Country>,
-    pub(crate) asn: Option<u32>,
+    pub(crate) place: Place,
     pub(crate) aso: Option<&'a str>,
     pub(crate) at: DateTime<FixedOffset>,
 }
@@ -28,9 +27,9 @@ impl Login<'_> {
     /// `u17@example.org logged in from 203.0.113.9 (VN, AS64512 Example) on 2026-06-01 at 03:12`
     fn begin(&self) -> String {
         let mut text = format!("{} logged in from {}", name(self.user), self.ip);
-        let country = self.country.map(|code| String::from_utf8_lossy(&code).into_owned());
+        let country = self.place.country.map(|code| String::from_utf8_lossy(&code).into_owned());
         let aso = self.aso.map(shown);
-        if let Some(place) = display_place(country.as_deref(), self.asn, aso.as_deref()) {
+        if let Some(place) = display_place(country.as_deref(), self.place.asn, aso.as_deref()) {
             let _ = write!(text, " ({place})");
         }
         let _ = write!(text, " on {} at {}", self.at.format(DAY), self.at.format(CLOCK));

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::bounded::Bounded;
-use crate::observation::{Country, Moment, Name, Network, Seconds};
+use crate::observation::{Moment, Name, Network, Place, Seconds};
 
 /// Largest number of networks with logins, and of networks with failures, that are remembered.
 pub const MAX_NETWORKS: usize = 32_768;
@@ -147,13 +147,12 @@ pub(crate) struct Visitor {
 #[derive(Clone)]
 pub(crate) struct Visitors {
     pub(crate) users: Vec<Visitor>,
-    pub(crate) country: Option<Country>,
-    pub(crate) asn: Option<u32>,
+    pub(crate) place: Place,
 }
 
 impl Visitors {
-    pub(crate) fn new(country: Option<Country>, asn: Option<u32>) -> Self {
-        Self { users: Vec::with_capacity(1), country, asn }
+    pub(crate) fn new(place: Place) -> Self {
+        Self { users: Vec::with_capacity(1), place }
     }
 
     /// Returns the entry of a user who logs in; `None` if there are too many users to remember this one.

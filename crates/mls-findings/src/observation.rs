@@ -76,6 +76,19 @@ impl Moment {
 /// A two-letter country code.
 pub(crate) type Country = [u8; 2];
 
+/// An autonomous system in a country.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) country: Option<Country>,
+    pub(crate) asn: Option<u32>,
+}
+
+impl Place {
+    pub(crate) fn is_known(self) -> bool {
+        self.country.is_some() || self.asn.is_some()
+    }
+}
+
 /// A user name as a number: 32 bits are a hash of the part before the `@`, and 32 bits are a hash
 /// of the whole name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -6,7 +6,7 @@ use mls_config::config::Suspicious;
 
 use crate::attack::Attack;
 use crate::bounded::Bounded;
-use crate::observation::{Country, Moment, Name, Network, Seconds};
+use crate::observation::{Country, Moment, Name, Network, Place, Seconds};
 
 /// Number of users that are remembered.
 pub const MAX_USERS: usize = 32_768;
@@ -31,12 +31,11 @@ const ABOVE_HABIT: u32 = 2;
 /// The users who have logged in.
 pub(crate) type Users = Bounded<Name, User>;
 
-/// An autonomous system in a country, where a user logged in. Each attempt is compared with all places
-/// of its user, so what few attempts need is in [`FirstLogin`].
+/// A place where a user logged in. Each attempt is compared with all places of its user, so what few
+/// attempts need is in [`FirstLogin`].
 #[derive(Clone, Copy, Debug)]
-struct Place {
-    country: Option<Country>,
-    asn: Option<u32>,
+struct KnownPlace {
+    place: Place,
     first: Seconds,
     last: Seconds,
     is_suspicious: bool,
@@ -49,7 +48,7 @@ struct FirstLogin {
     ip: IpAddr,
 }
 
-impl Place {
+impl KnownPlace {
     /// Whether the user was seen here before `from`, and no login here was suspicious.
     fn is_old(&self, from: Seconds) -> bool {
         !self.is_suspicious && self.first < from
@@ -81,7 +80,7 @@ impl Extent {
 #[derive(Clone)]
 pub(crate) struct User {
     pub(crate) name: Box<str>,
-    places: Vec<Place>,
+    places: Vec<KnownPlace>,
     /// The first login at each of the places.
     first_logins: Vec<FirstLogin>,
     /// The networks of the last logins, the last one first.
@@ -151,12 +150,13 @@ impl User {
         self.logins >= PAST_LOGINS && at.saturating_sub(self.first) >= PAST
     }
 
-    /// Returns whether the user was seen in this autonomous system, and whether in this country.
-    pub(crate) fn was_seen(&self, country: Option<Country>, asn: Option<u32>) -> (bool, bool) {
-        let mut seen = (asn.is_none(), country.is_none());
-        for place in self.places.iter().filter(|place| !place.is_suspicious) {
-            seen.0 |= place.asn == asn;
-            seen.1 |= place.country == country;
+    /// Returns whether the user was seen in the autonomous system of `place`, and whether in its
+    /// country.
+    pub(crate) fn was_seen(&self, place: Place) -> (bool, bool) {
+        let mut seen = (place.asn.is_none(), place.country.is_none());
+        for known in self.places.iter().filter(|known| !known.is_suspicious) {
+            seen.0 |= known.place.asn == place.asn;
+            seen.1 |= known.place.country == place.country;
             // Most users log in from the first place that was seen.
             if seen == (true, true) {
                 break;
@@ -166,32 +166,24 @@ impl User {
     }
 
     /// Returns whether the user logged in from this place and no login there was suspicious.
-    pub(crate) fn has_place(&self, country: Option<Country>, asn: Option<u32>) -> bool {
-        let mut places = self.places.iter().filter(|place| !place.is_suspicious);
-        places.any(|place| place.country == country && place.asn == asn)
+    pub(crate) fn has_place(&self, place: Place) -> bool {
+        self.places.iter().any(|known| !known.is_suspicious && known.place == place)
     }
 
     /// Returns whether the user logged in from this autonomous system a day ago or earlier.
     pub(crate) fn is_home(&self, asn: u32, at: Seconds) -> bool {
         let from = at.saturating_sub(PAST);
-        self.places.iter().any(|place| place.asn == Some(asn) && place.is_old(from))
+        self.places.iter().any(|known| known.place.asn == Some(asn) && known.is_old(from))
     }
 
     /// Remembers a login at a place. Returns whether it is the first one of its day there, and no login
     /// there was suspicious.
-    pub(crate) fn visit(
-        &mut self,
-        country: Option<Country>,
-        asn: Option<u32>,
-        ip: IpAddr,
-        moment: Moment,
-    ) -> bool {
+    pub(crate) fn visit(&mut self, place: Place, ip: IpAddr, moment: Moment) -> bool {
         let at = moment.at;
-        let is_here = |place: &&mut Place| place.country == country && place.asn == asn;
-        if let Some(place) = self.places.iter_mut().find(is_here) {
-            let is_first = at / DAY > place.last / DAY;
-            place.last = place.last.max(at);
-            return is_first && !place.is_suspicious;
+        if let Some(known) = self.places.iter_mut().find(|known| known.place == place) {
+            let is_first = at / DAY > known.last / DAY;
+            known.last = known.last.max(at);
+            return is_first && !known.is_suspicious;
         }
         if self.places.len() == MAX_PLACES {
             let oldest = (0..MAX_PLACES)
@@ -199,17 +191,15 @@ impl User {
             self.places.swap_remove(oldest.unwrap_or(0));
             self.first_logins.swap_remove(oldest.unwrap_or(0));
         }
-        self.places.push(Place { country, asn, first: at, last: at, is_suspicious: false });
+        self.places.push(KnownPlace { place, first: at, last: at, is_suspicious: false });
         self.first_logins.push(FirstLogin { at: moment, ip });
         true
     }
 
     /// Marks a place as suspicious, so that it never becomes a known place of the user.
-    pub(crate) fn suspect(&mut self, country: Option<Country>, asn: Option<u32>) {
-        for place in &mut self.places {
-            if place.country == country && place.asn == asn {
-                place.is_suspicious = true;
-            }
+    pub(crate) fn suspect(&mut self, place: Place) {
+        for known in self.places.iter_mut().filter(|known| known.place == place) {
+            known.is_suspicious = true;
         }
     }
 
@@ -241,8 +231,7 @@ impl User {
         let mut places = Vec::new();
         for (place, first) in self.places.iter_mut().zip(&self.first_logins) {
             if place.is_new(from) {
-                let Place { country, asn, .. } = *place;
-                places.push(NewPlace { country, asn, first: first.at, ip: first.ip });
+                places.push(NewPlace { place: place.place, first: first.at, ip: first.ip });
                 place.is_suspicious = true;
             }
         }
@@ -251,10 +240,10 @@ impl User {
         if has_many_countries {
             // A new place can be in a country that is not new.
             let is_old = |country| {
-                self.places.iter().any(|place| place.country == country && place.is_old(from))
+                self.places.iter().any(|known| known.place.country == country && known.is_old(from))
             };
-            for place in places.iter().filter(|place| !is_old(place.country)) {
-                countries.extend(place.country.filter(|country| !countries.contains(country)));
+            for country in places.iter().map(|new| new.place.country).filter(|it| !is_old(*it)) {
+                countries.extend(country.filter(|country| !countries.contains(country)));
             }
         }
         Some(Spread { countries, systems, places })
@@ -290,11 +279,11 @@ impl User {
     }
 
     /// Returns the extent of the logins at these places.
-    fn extent(&self, counts: impl Fn(&Place) -> bool) -> Extent {
+    fn extent(&self, counts: impl Fn(&KnownPlace) -> bool) -> Extent {
         let (mut countries, mut systems) = (Distinct::new(), Distinct::new());
         for place in self.places.iter().filter(|place| counts(place)) {
-            countries.add(place.country.map(|code| u16::from_be_bytes(code).into()));
-            systems.add(place.asn);
+            countries.add(place.place.country.map(|code| u16::from_be_bytes(code).into()));
+            systems.add(place.place.asn);
         }
         Extent { countries: countries.len(), systems: systems.len() }
     }
@@ -348,8 +337,7 @@ pub(crate) struct Spread {
 
 /// A place and the first login there.
 pub(crate) struct NewPlace {
-    pub(crate) country: Option<Country>,
-    pub(crate) asn: Option<u32>,
+    pub(crate) place: Place,
     pub(crate) first: Moment,
     pub(crate) ip: IpAddr,
 }
