@@ -1,7 +1,6 @@
 //! Checks of values, in addition to those of the configuration reader.
 
 use std::io::Write;
-use std::num::NonZeroU16;
 use std::path::Path;
 use std::process::Command;
 
@@ -29,20 +28,13 @@ pub(crate) enum Check {
     Path,
     Paths,
     MailLog,
-    /// Matches of journalctl, or empty.
-    JournalMatches,
+    /// What the configuration reader accepts.
+    Configured,
     Recipients,
     Schedule,
     ExtractionSchedule,
     User,
     OneOf(&'static [&'static str]),
-    /// One or more of these words, separated by commas.
-    ListOf(&'static [&'static str]),
-    Port,
-    /// A number of days, or empty.
-    Days,
-    /// A number of failures in a period, or empty.
-    Threshold,
     /// What blocks addresses, or empty.
     Enforcers,
     /// A host name or an IP address.
@@ -85,7 +77,7 @@ impl Checks<'_> {
         for (key, check) in KEYS.into_iter().chain(question::checks()) {
             if answers.is_set(key) {
                 let value = answers.get(key);
-                self.value(check, value).map_err(|why| {
+                self.value(key, check, value).map_err(|why| {
                     let (section, key) = key.split_once('.').unwrap_or(("", key));
                     format!("[{section}] {key} = {value}: {why}")
                 })?;
@@ -103,42 +95,25 @@ impl Checks<'_> {
         )
     }
 
-    /// Fails with the reason if a value cannot be used.
-    pub(crate) fn value(&self, check: Check, value: &str) -> Result<(), String> {
+    /// Fails with the reason if a value of `key` cannot be used.
+    pub(crate) fn value(&self, key: &str, check: Check, value: &str) -> Result<(), String> {
         refuse_if(value.contains(char::is_control), "a value must not have control characters")?;
         match check {
             Check::Path => path(value),
             Check::Paths => value.split(", ").try_for_each(path),
             Check::MailLog => self.mail_log(value),
-            Check::JournalMatches => refuse_if(
-                is_refused(&format!("[paths]\njournal_match = {value}\n")),
-                "give matches such as CONTAINER_NAME=postfix-mailcow, or none",
-            ),
+            Check::Configured => accepted(key, value),
             Check::Recipients => self.recipients(value),
             Check::Schedule => self.schedule(value),
             Check::ExtractionSchedule => self.extraction_schedule(value),
             Check::User => self.user(value),
-            Check::ListOf(values) => {
-                let mut given = value.split(',').map(str::trim);
-                let are_known = given.all(|name| values.contains(&name));
-                refuse_if(
-                    !are_known,
-                    &format!("give {}, or several of them, separated by commas", values.join(" or ")),
-                )
-            }
             Check::OneOf(values) => {
                 let shown =
                     values.iter().map(|value| if value.is_empty() { "none" } else { value });
                 let shown = shown.collect::<Vec<_>>().join(", ");
                 refuse_if(!values.contains(&value), &format!("give one of {shown}"))
             }
-            Check::Port => number(value, "give a number from 1 to 65535"),
-            Check::Days => number(value, "give a number of days from 1 to 65535, or none"),
-            Check::Threshold => refuse_if(
-                is_refused(&format!("[alert]\nip = {value}\n")),
-                "give a number of failures and a time, such as 20/10m, or none",
-            ),
-            Check::Enforcers => self.enforcers(value),
+            Check::Enforcers => accepted(key, value).and_then(|()| self.enforcers(value)),
             Check::HostOrSocket if value.starts_with('/') => Ok(()),
             Check::Host | Check::HostOrSocket => refuse_if(
                 !is_host(value),
@@ -235,13 +210,7 @@ impl Checks<'_> {
     }
 
     fn enforcers(&self, value: &str) -> Result<(), String> {
-        let mut names = value.split(',').map(str::trim).filter(|name| !name.is_empty());
-        let is_known = |name: &str| ["nftables", "postfix"].contains(&name);
-        refuse_if(
-            !names.clone().all(is_known),
-            "give nftables, postfix, both separated by a comma, or none",
-        )?;
-        let needs_systemd = self.system.scheduler == Scheduler::Cron && names.next().is_some();
+        let needs_systemd = self.system.scheduler == Scheduler::Cron && !value.is_empty();
         refuse_if(
             needs_systemd,
             "systemd is not running here, and only its units block addresses: give none, or leave \
@@ -280,9 +249,14 @@ impl Checks<'_> {
     }
 }
 
-/// Whether the configuration reader refuses this text.
-fn is_refused(configuration: &str) -> bool {
-    Config::parse(Path::new(CONFIGURATION), configuration).is_err()
+/// Asks the configuration reader. Its message names a file, so only what to give is shown.
+fn accepted(key: &str, value: &str) -> Result<(), String> {
+    let (section, key) = key.split_once('.').unwrap_or_default();
+    let text = format!("[{section}]\n{key} = {value}\n");
+    Config::parse(Path::new(CONFIGURATION), &text).map(drop).map_err(|error| {
+        let why = error.to_string();
+        why.rsplit_once("is not allowed; ").map_or(&*why, |(_, give)| give).to_owned()
+    })
 }
 
 /// Refuses a path that cannot be in a unit or in the logrotate rule, and a path that the sandbox of
@@ -302,10 +276,6 @@ fn path(value: &str) -> Result<(), String> {
         is_hidden,
         "the service cannot use home directories, /var/tmp or /tmp: choose another directory",
     )
-}
-
-fn number(value: &str, why: &str) -> Result<(), String> {
-    refuse_if(!value.is_empty() && value.parse::<NonZeroU16>().is_err(), why)
 }
 
 fn refuse_if(wrong: bool, why: &str) -> Result<(), String> {

@@ -79,7 +79,7 @@ macro_rules! questions {
 questions! {
     "paths.mail_log", Check::MailLog,
         "Mail log to read: a file, or journal for the systemd journal";
-    JOURNAL_MATCH, Check::JournalMatches,
+    JOURNAL_MATCH, Check::Configured,
         "Containers that write mail logs to the journal (none: do not read them)",
         if |answers| answers.get("paths.mail_log") == "journal" && answers.is_set(MAIL_CONTAINERS);
     "systemd.extraction_schedule", Check::ExtractionSchedule,
@@ -93,22 +93,22 @@ questions! {
     "report.smtp_tls", Check::OneOf(&["starttls", "tls", "none"]),
         "Encryption to the mail server: starttls, tls or none",
         if has_remote_mail_server, default "starttls";
-    "report.smtp_port", Check::Port,
+    "report.smtp_port", Check::Configured,
         "Port of the mail server (none: the usual one)", if has_remote_mail_server;
     "report.smtp_user", Check::OptionalText,
         "User name at the mail server (none: no login)", if has_remote_mail_server;
     "report.smtp_password_file", Check::SecretFile,
         "File that holds the password for the mail server",
         if |answers| has_remote_mail_server(answers) && answers.is_set("report.smtp_user");
-    "alert.ip", Check::Threshold,
+    "alert.ip", Check::Configured,
         "Alert when one address fails this often, such as 20/10m (none: no such alerts)";
-    "alert.user", Check::Threshold,
+    "alert.user", Check::Configured,
         "Alert when logins of one user fail this often, such as 20/10m (none: no such alerts)",
         if has_recipients;
     ENFORCE, Check::Enforcers,
         "Block addresses that cause alerts: with nftables, postfix or both (none: do not block)",
         if |answers| answers.is_set("alert.ip");
-    DAEMONS, Check::ListOf(&["postfix", "dovecot"]),
+    DAEMONS, Check::Configured,
         "Servers whose logins are recorded: postfix (SMTP), dovecot (IMAP and POP3) or both";
     "logins.record", YES_OR_NO,
         "Record successful logins too, to find stolen passwords: yes or no (personal data: who logged in when, from where)";
@@ -118,7 +118,7 @@ questions! {
         "When to update the country and AS databases";
     "systemd.user", Check::User,
         "User that the service runs as";
-    "retention.csv_days", Check::Days,
+    "retention.csv_days", Check::Configured,
         "Days to keep failed logins (minimum; none: forever)";
     "database.db_type", Check::OneOf(&["", "sqlite", "postgresql", "mysql"]),
         "Database for the recorded logins: sqlite, postgresql, mysql (MariaDB too) or none";
@@ -131,7 +131,7 @@ questions! {
     "database.db_host", Check::HostOrSocket,
         "Host of the database, or the directory of its socket",
         if has_database_server, default "localhost";
-    "database.db_port", Check::Port,
+    "database.db_port", Check::Configured,
         "Port of the database (none: the usual one)", if has_database_server;
     "database.db_name", Check::Text,
         "Name of the database", if has_database_server, default "maillogsentinel";
@@ -152,7 +152,7 @@ questions! {
     "database.source", Check::OptionalText,
         "Name of this mail server in the database (none: the name of the machine)",
         if |answers| loads(answers) && has_database_server(answers);
-    "retention.database_days", Check::Days,
+    "retention.database_days", Check::Configured,
         "Days to keep attempts in the database (none: forever; answer none if this mail server \
          may only insert rows)",
         if has_database;
@@ -261,7 +261,7 @@ fn ask(
             NOTHING if !has_value_none => "",
             line => line,
         };
-        match checks.value(question.check, answer) {
+        match checks.value(question.key, question.check, answer) {
             Ok(()) => {
                 if answer != default {
                     forget_belonging(answers, question.key);
