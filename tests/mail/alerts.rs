@@ -82,8 +82,12 @@ fn a_user_name_cannot_add_headers_or_change_the_direction_of_text() {
     assert_eq!(site.alerts().code, 0);
     let messages = site.messages();
     let subject = messages[0].0["headers"]["subject"].as_str().unwrap();
-    assert!(subject.contains("on = ?utf-8?B?eCAo") && !subject.contains("Bcc"), "{subject}");
-    assert!(text(&messages[1].0).contains("on exe\u{fffd}gnp (1/10m)"), "{}", text(&messages[1].0));
+    assert!(subject.contains("of user = ?utf-8?B?eCAo") && !subject.contains("Bcc"), "{subject}");
+    assert!(
+        text(&messages[1].0).contains("of user exe\u{fffd}gnp (1/10m)"),
+        "{}",
+        text(&messages[1].0)
+    );
 }
 
 #[test]
@@ -113,7 +117,7 @@ fn a_mail_of_many_alerts_has_the_first_thousand_and_the_number_of_the_others() {
     assert_eq!((run.code, run.out.lines().count()), (0, 1003));
     let [(message, _)] = &site.messages()[..] else { panic!("not one message") };
     assert!(message["headers"]["subject"].as_str().unwrap().contains("1003 alerts"));
-    assert_eq!(text(message).matches("1 failed login on u").count(), 1000);
+    assert_eq!(text(message).matches("1 failed login of user u").count(), 1000);
     assert!(
         text(message).contains("\nand 3 more: mls-alert prints all of them\n"),
         "{}",
@@ -128,7 +132,7 @@ fn a_name_in_an_edited_csv_does_not_control_a_terminal() {
     site.append(&row(&chrono::Utc::now().format("%Y-%m-%d %H:%M").to_string(), "a\u{1b}[31mb"));
     assert_eq!(site.alerts().code, 0);
     let [(message, _)] = &site.messages()[..] else { panic!("not one message") };
-    assert!(text(message).contains("on a?[31mb"), "{}", text(message));
+    assert!(text(message).contains("of user a?[31mb"), "{}", text(message));
 }
 
 #[test]

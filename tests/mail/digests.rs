@@ -391,7 +391,8 @@ fn a_digest_whose_content_is_refused_is_given_up_when_a_later_one_is_accepted() 
     assert_eq!(
         (
             run.code,
-            run.err.contains("could not be delivered to admin@example.com, and is not tried again")
+            run.err
+                .contains("could not be delivered to admin@example.com, and mls-mail does not try")
         ),
         (69, true),
         "{}",

@@ -157,8 +157,8 @@ fn suspicious_logins_come_first_in_a_mail_and_do_not_wait_for_alerts_about_failu
     );
     let body = text(message);
     assert!(body.starts_with("30 accounts to check now\n\n  u0\n"), "{body}");
-    assert!(body.find("  u29\n") < body.find("1 failed login on "), "{body}");
-    assert!(body.contains("1 failed login on 203.0.113.0-0 (1/10m)"), "{body}");
+    assert!(body.find("  u29\n") < body.find("1 failed login of user "), "{body}");
+    assert!(body.contains("1 failed login of user 203.0.113.0-0 (1/10m)"), "{body}");
     // The next alerts wait until the period ends.
     guess(&site, "203.0.113.200", "u200", 5);
     run(&once_in_ten_minutes);

@@ -22,7 +22,7 @@ fn wrong_answers_are_asked_again_with_a_reason() {
             (SCHEDULE, "sometimes; $(touch /srv/x)\n"),
             ("not a schedule", "*:0/10\n"),
             (RECIPIENTS, "nobody\n"),
-            ("anna@example.org, separated by commas", "a@b@c\n"),
+            ("such as anna@example.org", "a@b@c\n"),
             ("a@b@c", "a@example.org, b@example.org\n"),
             ("When to send the digest", "25:00\n"),
             ("not a schedule", "06:30\n"),
