@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 
-use mls_event::{ContainerStream, MAX_LINE};
+use mls_event::{ContainerStream, MAX_LINE, without_nul};
 use mls_state::cursor_file::WINDOW;
 
 use crate::Compression;
@@ -127,14 +127,14 @@ impl Lines {
         let length = match memchr::memrchr(b'\n', have) {
             Some(newline) => newline + 1,
             None if !self.at_end => {
-                return if let Some(nul) = memchr::memrchr(0, have) {
-                    self.take(nul + 1);
-                    Ok(Some(Piece::Nul(nul as u64 + 1)))
-                } else {
-                    let container = ContainerStream::of_line(have);
-                    let length = self.skip_line()?;
-                    Ok(Some(Piece::TooLong { length, container }))
-                };
+                let nul = have.len() - without_nul(have).len();
+                if nul > 0 {
+                    self.take(nul);
+                    return Ok(Some(Piece::Nul(nul as u64)));
+                }
+                let container = ContainerStream::of_line(have);
+                let length = self.skip_line()?;
+                return Ok(Some(Piece::TooLong { length, container }));
             }
             // The damage has cut this line.
             None if self.damage.is_some() => 0,
@@ -213,7 +213,7 @@ mod tests {
             seen.push(match piece {
                 Piece::Lines(lines) => String::from_utf8_lossy(lines).into_owned(),
                 Piece::TooLong { length, .. } => format!("<{length}>"),
-                Piece::Nul(_) => "NUL".into(),
+                Piece::Nul(length) => format!("<{length} NUL>"),
             });
         }
         (seen, lines.damage().is_some())
@@ -272,11 +272,14 @@ mod tests {
     }
 
     #[test]
-    fn nul_bytes_in_front_of_a_line_are_skipped() {
+    fn only_nul_bytes_in_front_of_a_line_are_skipped() {
         let nul = vec![0; 5 * MAX_LINE];
         let packed = pack(Compression::Gzip, &[b"a\n", &nul, b"b\n"]);
         let mut seen = pieces(Compression::Gzip, &packed).0;
-        seen.retain(|piece| piece != "NUL");
+        seen.retain(|piece| !piece.ends_with(" NUL>"));
         assert_eq!((seen[0].as_str(), seen[1].trim_start_matches('\0')), ("a\n", "b\n"));
+        let packed = pack(Compression::Gzip, &[b"a\nhalf a line", &nul, b"b\n"]);
+        let skipped = format!("<{}>", "half a line".len() + nul.len() + "b\n".len());
+        assert_eq!(pieces(Compression::Gzip, &packed).0, ["a\n".to_owned(), skipped]);
     }
 }
