@@ -69,7 +69,7 @@ class Log:
         # The name in messages, and the path of the file.
         self.name, self.path, self.pipeline = name, path, pipeline
         self.lines = self.events = self.rejects = 0
-        # The reason why only a part of the log could be read.
+        # The reasons why parts of the log could not be read.
         self.damage = []
 
     def blocks(self):
@@ -144,8 +144,8 @@ class Log:
             words = " | ".join(line for text, code in zip(texts, codes) if code != 0 or not failed
                                for line in text.splitlines() if is_message(line))
             message = f"{self.name}: {ends}" + (f": {words}" if words else "")
-            # Any of the tools may have failed first. If one of the errors can be temporary, the whole failure counts as
-            # temporary.
+            # Nobody knows which tool failed first. So if one of the errors can be temporary, the
+            # whole failure counts as temporary.
             raise ToolFailed(message, bool(failed) and all(code in PERMANENT for _, code in failed))
         self.lines, self.rejects = count("lines read", texts[1]), count("unparsable", texts[1])
 

@@ -47,8 +47,9 @@ SCHEMAS = [
 # a year was read differently, `date` differs, but its seconds do not.
 IDENTITY = ["pos", "server", "service", "pid", "second"]
 
-# A task reads several logs, because starting a task costs about 0.15 s. There are enough tasks to keep all cores busy until the
-# end. A task gets about this number of bytes at most, unless one log is larger: if a worker dies, its tasks are repeated.
+# A task reads several logs, because starting a task costs about 0.15 s. There are enough tasks to
+# keep all cores busy until the end. If a worker dies, its tasks are repeated, so tasks must not be
+# too large: a task gets at most about TASK_BYTES, or one larger log.
 TASKS_PER_CORE = 6
 TASK_BYTES = 128 << 20
 
@@ -359,8 +360,9 @@ def unpack_batches(batches):
 
 def without_copies(rows):
     """Keeps one row for each line."""
-    # Of several copies of a line, the one with the earliest date is right, because a copy of a file can only be younger. A line
-    # that was cut at the end of a file has a shorter record than the whole line.
+    # If several copies of a line have different dates, the earliest date is right, because a copy
+    # of a file can only be younger than the file. If the dates are equal, the longest record is
+    # right, because a line can be cut at the end of a file.
     length = F.length(F.to_json(F.struct([name for name in rows.columns if name not in ("path", "file_time", "day")])))
     best = Window.partitionBy(*IDENTITY).orderBy("date", length.desc(), "path")
     return rows.withColumn("rank", F.row_number().over(best)).where("rank = 1").drop("rank")
@@ -502,7 +504,8 @@ def session(context):
     settings = {
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
-        # The copies of a line are in different logs, so a first search in each log alone would find nothing.
+        # Do not search for copies within each partition first. The copies of a line are in
+        # different logs, so this search would find nothing.
         "spark.sql.optimizer.windowGroupLimitThreshold": "-1",
     }
     for key, value in settings.items():

@@ -92,7 +92,7 @@ fn each_member_of_a_gzip_file_has_its_own_year() {
     assert!(output.status.success(), "{}", text(&output.stderr));
     let years = years(&output);
     assert_eq!(years.len(), 4);
-    // Lines that were read together get the time of the newest of their members.
+    // Lines of two gzip members can be read together. They get the time of the newer member.
     assert!(years.iter().all(|year| year == "2023" || year == "2024"), "{years:?}");
     assert_eq!(years[2..], ["2024", "2024"]);
 }

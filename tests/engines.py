@@ -14,7 +14,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 GUIDE = os.path.join(HERE, "../crates/GUIDE.md")
 SCHEMA = os.path.join(HERE, "../crates/mls-event/schema.json")
 
-# Columns that are null in all first records have values later.
+# Some columns are null in all records except the last one. An engine must not guess their types.
 RECORD = (
     '{"v":1,"type":"auth","date":"2026-06-01T01:00:%02d+02:00","server":null,"service":null,"pid":null,'
     '"outcome":"failure","attempts":1,"mechanism":null,"ip":null,"client":null,"user":null,"reason":null}\n'

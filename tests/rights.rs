@@ -49,7 +49,7 @@ const FILES: [&str; 17] = [
     "state/block/blocked.txt",
 ];
 
-/// The files of root's, and a service of another user.
+/// Files that belong to root, and a service of another user.
 struct House {
     root: TempDir,
     service: Service,

@@ -65,7 +65,7 @@ fn load_is_exact_although_stages_and_servers_are_killed() {
         let pipeline = format!(
             "mls-tail --framed --cursor-file <(mls-sql cursor --url '{url}') mail.log | mls-parse | mls-sql load --url '{url}'"
         );
-        // Create the tables first; another test kills the server before that.
+        // Create the tables before the first kill. Another test kills the server before they exist.
         finish(&site, &pipeline);
         let mut died = 0;
         for round in 0..rounds() {

@@ -7,8 +7,8 @@
 //! recovers the file system, the pipeline runs again, and the result must be exact. Effects outside
 //! the disk, such as delivered mail, stay.
 //!
-//! `MLS_STATES` is the number of states over all file systems and pipelines. It needs root, FUSE, loop
-//! devices, and the mkfs of each file system.
+//! `MLS_STATES` is the number of states over all file systems and pipelines. The test needs root,
+//! FUSE, loop devices, and the mkfs of each file system.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,

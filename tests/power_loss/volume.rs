@@ -150,8 +150,8 @@ impl Drop for Mount {
         // A stage of a pipeline that was killed may hold the file system for a moment.
         insist(Command::new("umount").arg("-q").arg(&self.at));
         if self.kind.file_system == "btrfs" {
-            // The next state has the same identifier and may be older. The kernel refuses it unless it
-            // forgets this device.
+            // The next disk has the same identifier and may have older data. The kernel would
+            // refuse to mount it, so let the kernel forget this device.
             insist(
                 Command::new("btrfs").args(["-q", "device", "scan", "--forget"]).arg(&self.device),
             );

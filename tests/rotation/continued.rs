@@ -93,7 +93,7 @@ fn a_line_in_parts_is_read_once_wherever_runs_and_rotation_cut_it() {
 fn a_line_of_the_other_stream_between_two_parts_is_read_and_so_are_the_parts() {
     let streams = ["stdout", "stderr"];
     for (unfinished, next) in streams.iter().flat_map(|one| streams.map(|other| (*one, other))) {
-        // The parts are read again, or too long, or lost.
+        // The next run can read the parts again, or they are too long, or they are lost.
         for (reason, is_lost) in [(100, false), (40_000, false), (300_000, false), (40_000, true)] {
             let what = format!("{reason} bytes of {unfinished}, lost: {is_lost}, then {next}");
             let site = Site::new();
@@ -126,7 +126,7 @@ fn a_line_of_the_other_stream_between_two_parts_is_read_and_so_are_the_parts() {
     }
 }
 
-/// The first line after the loss may be the rest of the part, so it is not read.
+/// The first line after a loss may be the rest of the unfinished line, so it is not read.
 #[test]
 fn a_part_before_lost_or_skipped_lines_is_not_joined_to_the_next_line() {
     let line = |tag: &str, user: &str| {

@@ -165,7 +165,8 @@ fn a_damaged_cursor_file_is_refused_and_never_replaced() {
         let output = site.shell("mls-tail --framed --cursor-file S mail.log");
         assert_eq!(output.status.code(), Some(78), "{damage}: {}", text(&output.stderr));
         assert!(text(&output.stderr).contains(why), "{damage}: {}", text(&output.stderr));
-        // Only mls-tail understands the position, so it fails. The sink ends last, without input.
+        // Only mls-tail understands the position, so mls-tail ends with 78. The sink then gets no
+        // input and ends with 75. The exit code is that of the last stage that failed.
         let code = if damage.contains("place") { 75 } else { 78 };
         assert!(site.extract_fails(code).contains(why), "{damage}");
         assert_eq!(site.read("F"), rows);

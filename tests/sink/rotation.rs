@@ -116,7 +116,7 @@ fn a_csv_that_disappears_before_its_header_is_committed_is_started_again() {
         let mut site = Site::new();
         site.log(3);
         site.extract();
-        // The files after a run died between the two commits of a new CSV.
+        // Make the files as a run leaves them that dies between the two commits of a new CSV.
         assert!(site.shell("mv F F.2").status.success());
         let empty = mls_state::cursor_file::Fingerprint::empty();
         let path = site.path().join("S");

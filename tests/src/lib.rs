@@ -39,10 +39,10 @@ pub fn tools() -> PathBuf {
     path
 }
 
-/// The prefix of a shell command that changes its clock, for example by `+10d`. It needs the
-/// package of faketime(1), but uses only its library. The program would stay between the shell and
-/// the command, and a kill would end only the program. The program also refuses to start if a
-/// killed process with the same number left a semaphore.
+/// The prefix that changes the clock of a shell command, for example by `+10d`. It uses only the
+/// library in the package of faketime(1), and not faketime itself. faketime would be a process
+/// between the shell and the command, and a kill would end only faketime. It also refuses to start
+/// if a killed process with the same number has left a semaphore.
 #[must_use]
 pub fn wrong_clock(change: &str) -> String {
     format!("env LD_PRELOAD=$(echo /usr/lib/*/faketime/libfaketime.so.1) FAKETIME={change}")

@@ -9,7 +9,8 @@ use crate::hostile::serve;
 /// A message that arrived.
 #[derive(Clone, Debug)]
 pub struct Message {
-    /// The value of [`Mailbox::at`] when it arrived, before the server confirmed it.
+    /// The value of the `clock` of [`Mailbox::at`] when the message arrived, before the server
+    /// confirmed it.
     pub moment: usize,
     /// Its Message-ID.
     pub id: String,

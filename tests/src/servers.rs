@@ -17,7 +17,7 @@ pub struct Server {
     child: Option<Child>,
 }
 
-/// The kind.
+/// The database system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Kind {
@@ -28,7 +28,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// All kinds.
+    /// All database systems.
     pub const ALL: [Self; 3] = [Self::Sqlite, Self::Postgresql, Self::Mariadb];
 
     /// As `--dialect` names it.

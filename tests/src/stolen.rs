@@ -1,4 +1,4 @@
-//! What somebody tries who has the role of a mail server in the database of a fleet.
+//! Attacks by somebody who has stolen the role of a mail server in the database of a fleet.
 
 use std::process::Output;
 

@@ -1,10 +1,11 @@
-# A person at a terminal: argv is the command; stdin holds what to wait for and what to type then, each with a NUL behind it.
+# Acts as a person at a terminal. argv is the command. stdin has pairs of texts: the text to wait
+# for, and the text to type then. A NUL ends each text.
 import os, pty, select, signal, sys
 
 steps = sys.stdin.buffer.read().split(b"\0")[:-1]
 pid, terminal = pty.fork()
 if pid == 0:
-    # Tests that run in the background inherit that it is ignored.
+    # A test that runs in the background ignores SIGINT, and the command would inherit this.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.execvp(sys.argv[1], sys.argv[1:])
 shown, seen = b"", 0

@@ -17,7 +17,7 @@ use mls_stream::ndjson::Reader;
 use mls_stream::sink::CUT_OFF;
 use mls_stream::unreadable::not_logins;
 
-/// The number of attempts and log lines in a report. It shows the newest.
+/// The largest number of attempts and of log lines in a report: the last ones of the input.
 const MAX_SHOWN: usize = 50;
 
 /// The largest number of services, of ports and of addresses that are counted separately.
@@ -35,9 +35,9 @@ pub(crate) struct Evidence {
     pub(crate) ports: BTreeMap<u16, u64>,
     /// The data of the IP databases, such as `AS64500 Example, FR`.
     pub(crate) network: Option<String>,
-    /// The newest attempts, oldest first.
+    /// The last failures of the input, in its order.
     pub(crate) newest: VecDeque<FailedLogin>,
-    /// The newest log lines, oldest first.
+    /// The last log lines that contain an address of the network, in the order of the log.
     pub(crate) lines: VecDeque<String>,
 }
 

@@ -48,8 +48,9 @@ use evidence::Evidence;
 /// Runs the tool.
 ///
 /// # Errors
-/// Exit 64 if there is no reporter, 78 if the configuration has a wrong one, 65 if the input has no failed login from the network, 66 if FILE
-/// cannot be opened, 74 if reading or writing fails.
+/// Exit 64 if there is no reporter, 78 if the configuration has a wrong one, 65 if the input has no
+/// failed login from the network, 66 if FILE cannot be opened, 74 if reading or writing fails, 75 if
+/// a framed stream is cut off.
 pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     let reporter = match (args.reporter, config.report.sender_override) {
         (Some(reporter), _) => reporter,

@@ -11,7 +11,7 @@ use mls_state::lock::Lock;
 /// The cursor file, which mls-alert writes itself, or leaves to the reader of its framed stream.
 pub(crate) struct AlertCursor {
     path: PathBuf,
-    /// The lock, unless the reader of the records writes the file.
+    /// The lock; `None` if the reader of the records writes the file.
     lock: Option<Lock>,
     pub(crate) sequence: u64,
     cursor: serde_json::Value,

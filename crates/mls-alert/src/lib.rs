@@ -11,10 +11,10 @@
 //! successful logins. It can also read the `auth` records of mls-parse and mls-enrich from standard
 //! input, with failures and logins in one stream. A file may be compressed by gzip. With
 //! `--config`, mls-alert reads both CSV files that the configuration names, and their rotated
-//! files. It reads only what mls-csv has committed. `--follow` keeps reading new commits. It keeps
-//! what the rules know in memory, and reads only the rows of the last minutes again. It reads all
-//! rows again once a day. It also does so if a new row is older than the last minutes, or if a file
-//! was edited.
+//! files. It reads only what mls-csv has committed. With `--follow`, mls-alert keeps running and
+//! reads each new commit. The knowledge of the rules stays in memory, so only the new rows and at
+//! most about one hour before them are read. In three cases, mls-alert reads all rows again: a new
+//! day has begun, the first new row is too old for this, or a file was edited.
 //!
 //! # Writes
 //! `alert` records (mls-event(5)):
@@ -34,8 +34,8 @@
 //! # Guarantees
 //! - Suspicious logins have one record for each rule, user and day. Like mls-report, each run reads
 //!   all data of the last `[retention] logins_days` days. So it also reports a login that is
-//!   recorded late, unless the login is older than 30 days. If a rule reports more than 50,000
-//!   pairs of user and day within 30 days, this time is shorter.
+//!   recorded late, up to 30 days after the login. These 30 days become shorter if a rule reports
+//!   more than 50,000 pairs of user and day in them.
 //! - With `--by-server`, thresholds count each server separately, and the record has the member
 //!   `server`.
 //! - While an address or a user stays at or above a threshold, mls-alert writes one record in each

@@ -47,7 +47,7 @@ impl AlertWriter {
         Ok(())
     }
 
-    /// Writes everything out, and remembers it unless the reader does.
+    /// Flushes the output. Then stores the alerts, if the reader of the stream does not store them.
     pub(crate) fn commit(&mut self) -> anyhow::Result<()> {
         self.out.flush()?;
         if let Some(cursor) =

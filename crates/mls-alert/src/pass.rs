@@ -2,10 +2,10 @@
 //!
 //! Each pass over the inputs continues the previous pass. It begins at a *checkpoint*: the detector
 //! as it was before the attempts of the last minutes, and a position in each input. The attempts
-//! after the checkpoint are observed again, because the other input can have an attempt between
-//! them. All attempts before the checkpoint are older than all attempts after it. If a new attempt
-//! is older than the checkpoint, both inputs are read from their beginning. So the result is always
-//! the same as that of one pass over all attempts.
+//! after the checkpoint are observed again, because the other input can get an attempt between
+//! them. All attempts before the checkpoint must be older than the first attempt after it in each
+//! input. If the first attempt of an input is too old, both inputs are read from their beginning.
+//! So the result is always the same as the result of one pass over all attempts.
 
 use std::cell::RefCell;
 
@@ -20,8 +20,8 @@ use crate::source::{AlertInputs, after, position};
 
 type Date = DateTime<FixedOffset>;
 
-/// Attempts with a date this far in the future do not count. After an attempt with a date in the
-/// next year, the rules would forget all others.
+/// Attempts with a date this far in the future do not count. An attempt with a date in the next
+/// year would make the rules forget all other attempts, because they would be too old.
 const MAX_AHEAD: TimeDelta = TimeDelta::hours(1);
 
 /// The dates of a CSV are minutes, so attempts of one minute can come in any order.
@@ -36,7 +36,8 @@ pub(crate) struct PassCheckpoint {
     pub(crate) failures: Position,
     /// The position in the input of logins; `None` without such an input.
     pub(crate) logins: Option<Position>,
-    /// Attempts before the checkpoint are older than this time. Attempts after it are not.
+    /// Attempts before the checkpoint are older than this time. The first attempt after the
+    /// checkpoint in each input must not be older.
     moment: Date,
     pub(crate) newest: Newest,
     /// Attempts before this moment were left out.
@@ -77,7 +78,8 @@ pub(crate) struct Pass<'a> {
     latest: Date,
     detector: AlertDetector,
     logins: Option<LoginReader>,
-    /// The moment of the checkpoint at which this pass began. No attempt may be older.
+    /// The moment of the checkpoint at which this pass began. The first attempt of an input must
+    /// not be older.
     begun: Option<Date>,
     has_failure: bool,
     has_login: bool,
@@ -96,7 +98,7 @@ struct CheckpointState {
 }
 
 impl<'a> Pass<'a> {
-    /// `newest` holds the newest attempts of earlier passes. It is `None` if no pass will follow.
+    /// `newest` holds the newest attempts of earlier passes; `None` if this is the only pass.
     pub(crate) fn new(
         reading: ReadOptions,
         horizon: Option<Date>,

@@ -59,8 +59,8 @@ impl Suspicious {
     }
 }
 
-/// Attempts before this moment do not matter, because older logins are not kept. It is the same
-/// during a whole day, as in the digest of that day.
+/// Attempts before this moment do not matter, because older logins are not kept. The moment is the
+/// same during a whole day, as for the digest of that day.
 pub(crate) fn horizon(config: &Config, zone: Zone) -> Option<DateTime<FixedOffset>> {
     let days = Days::new(config.retention.logins_days?.get().into());
     let today = zone.now().date_naive().and_time(NaiveTime::MIN);

@@ -46,7 +46,7 @@ impl Windows {
         if at + length <= newest {
             return 0;
         }
-        // Times are almost in order.
+        // Times are almost in order, so a search from the end is short.
         let position = window.times.iter().rposition(|(time, _)| *time <= at);
         match position {
             Some(i) if window.times[i].0 == at => window.times[i].1 += n,

@@ -79,7 +79,7 @@ fn logins_of_a_file_that_ends_later_are_observed_after_the_failures() {
 #[test]
 fn a_run_in_another_zone_does_not_alert_again() {
     let directory = tempfile::tempdir().unwrap();
-    // The last half past eleven in the evening, UTC: another day in the east.
+    // The last 23:30 UTC. In zones east of UTC, this moment is on the next day.
     let now = chrono::Utc::now();
     let half_past = (now - chrono::TimeDelta::minutes(23 * 60 + 30)).date_naive();
     let at = half_past.and_hms_opt(23, 30, 0).unwrap().and_utc();

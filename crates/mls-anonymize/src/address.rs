@@ -10,9 +10,9 @@
 //! Here the position is mixed into the block, so that the flips are independent.
 //!
 //! A reader of the pseudonyms can still see how many first bits two addresses share, and the first
-//! bits of addresses next to the ranges below. By chance, a first octet can be its own pseudonym (one
-//! in 256, more often next to those ranges). The same can happen to a whole address (at worst one in
-//! 2^16, next to `192.168/16`); in this case `--verify` refuses the result.
+//! bits of addresses next to the ranges below. By chance, a first octet can stay the same (one in
+//! 256, more often next to those ranges). A whole address can also stay the same (at worst one in
+//! 2^16, next to `192.168/16`). Then `--verify` refuses the result.
 //!
 //! There is one addition: a private address stays private, and no public address becomes private.
 //! Bits that select a private, link-local, multicast or reserved range are not flipped. For IPv4,
@@ -20,8 +20,8 @@
 //! `240/4`. For IPv6, they are `fc00::/7`, `fe80::/10` and `ff00::/8`. Addresses in `0/8` and
 //! `127/8`, `::` and `::1` do not change. The result is still a prefix-preserving permutation, and
 //! it maps each range to itself. A disadvantage is that the first bits of addresses next to such a
-//! range stay visible. For example, readers can see that 192.169.0.1 begins with 192.168 or
-//! 192.169. Ranges for documentation are not in the list, because no host has such an address.
+//! range stay visible. For example, readers can see that 192.169.0.1 begins with 192.169. Ranges
+//! for documentation are not in the list, because no host has such an address.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

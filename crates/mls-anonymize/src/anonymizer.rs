@@ -66,8 +66,8 @@ impl Anonymizer {
         }
     }
 
-    /// Appends the name of a mechanism. If it is not a valid name (RFC 4422, section 3.1), a client
-    /// sent some other text, maybe a user name: it is replaced. The pseudonym is in upper case,
+    /// Appends the name of a mechanism. A name that is not valid (RFC 4422, section 3.1) is
+    /// replaced: a client sent some other text, maybe a user name. The pseudonym is in upper case,
     /// because mls-parse writes mechanisms in upper case.
     pub fn mechanism(&mut self, name: &str, out: &mut Vec<u8>) {
         let is_mechanism = name.len() <= 20

@@ -29,8 +29,8 @@ impl InputFormat {
         }
     }
 
-    /// Appends the anonymized `line`, with its newline if it has one. The error is the reason why the
-    /// line cannot be read. In this case, nothing was appended.
+    /// Appends the anonymized `line`, with its newline if it has one. An error says why the line is
+    /// omitted. Then nothing was appended.
     pub(crate) fn line(
         &mut self,
         line: &[u8],
@@ -57,7 +57,7 @@ impl InputFormat {
             }
             // `row` writes the newline.
             Self::Csv(decoder) => {
-                // If mls-csv cannot read this row, it must not be able to read the result.
+                // Omit a row that mls-csv cannot read. With other cells, mls-csv might read it.
                 decoder.decode(text).map_err(|error| said(&error))?;
                 return anonymizer.row(text, decoder, out).map_err(|error| said(&error));
             }
@@ -66,7 +66,7 @@ impl InputFormat {
         Ok(())
     }
 
-    /// Returns the first part of `line` that `written` should contain and does not.
+    /// Returns the first part of `line` that is wrong in `written`, for `--verify`.
     pub(crate) fn difference(
         &self,
         line: &[u8],

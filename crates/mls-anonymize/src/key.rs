@@ -55,8 +55,8 @@ impl PseudonymKey {
         })
     }
 
-    /// Derives the key for `purpose`: HKDF-Expand with SHA-256 (RFC 5869); this key is its
-    /// pseudo-random key.
+    /// Derives the key for `purpose` by HKDF-Expand with SHA-256 (RFC 5869). `self` is the
+    /// pseudo-random key (PRK).
     #[must_use]
     pub fn for_purpose(&self, purpose: &str) -> [u8; 32] {
         let mut key = [0; 32];

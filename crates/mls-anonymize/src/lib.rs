@@ -23,7 +23,8 @@
 //!
 //! It keeps timestamps, programs, process IDs, queue IDs (unless `--queue-ids`), mechanisms, status
 //! words, numbers and countries. It also keeps loopback addresses, `localhost` and `unknown`, because
-//! they identify nobody. `--keep` keeps more classes, and `--rules` adds patterns.
+//! they identify nobody. `--keep` keeps more classes, and `--rules` adds patterns. The `evidence`
+//! of an alert becomes null.
 //!
 //! The text after `sasl_username=` is one name, whatever it looks like. In free text, mls-anonymize
 //! recognizes names by their shape (a dot, an `@`) or by their context (`from=<…>`,
@@ -47,8 +48,9 @@
 //!   result as a word, in any case;
 //! - no public address is its own pseudonym.
 //!
-//! `--allow-words FILE` lists words that may occur. mls-anonymize does not search for names that are
-//! also common words of a log (`status`, `postfix`), or for user names of fewer than five characters.
+//! `--allow-words FILE` lists words that may occur. mls-anonymize does not search for names that
+//! are also common words of a log (`status`, `postfix`), or programs or mechanisms in this log. It
+//! does not search for names of fewer than five characters that contain no full stop and no `@`.
 //! Verifying keeps each different original in memory, and the result in an unnamed temporary file.
 //!
 //! # Guarantees
@@ -141,7 +143,8 @@ pub fn run(args: Args, _config: Config) -> anyhow::Result<()> {
         let private = std::fs::set_permissions(map, Permissions::from_mode(0o600));
         private.with_context(|| format!("making {name} private"))?;
     }
-    // Create the map before the log is written, so that there is never a log without its map.
+    // Create the new file of the map before the log is written. If it cannot be created, nothing is
+    // written.
     output::write(Some(map), 0o600, |out| {
         share(&args, &mut blocks, &source, &mut anonymizer, &allowed)?;
         let mut out = io::BufWriter::new(out);

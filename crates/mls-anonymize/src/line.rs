@@ -100,7 +100,7 @@ impl Anonymizer {
         inside.extend_from_slice(newline.as_bytes());
         let start = out.len();
         if self.docker_members(line, &inside.to_str_lossy(), out).is_err() {
-            // If it cannot be read as an object here, keep nothing of the line.
+            // If the line is not a JSON object here, keep no text of it.
             out.truncate(start);
             out.extend_from_slice(b"{}");
         }
@@ -173,7 +173,8 @@ impl Anonymizer {
             (|names, text, context, out| names.reason(&clean(text), context, out), pieces.reason),
         ];
         let fields = fields.into_iter().filter_map(|(replace, text)| Some((replace, text?, text?)));
-        // Dovecot may cut the name of the user only among the fields. It must get one pseudonym.
+        // The words of a proxy contain the whole user name. The fields can contain a shortened one.
+        // Both get the same pseudonym, that of the name in the fields.
         let proxied = pieces.proxied_user.and_then(|name| Some((user, name, pieces.user?)));
         let mut fields: Vec<_> = fields.chain(proxied).collect();
         fields.sort_by_key(|(_, place, _)| offset(place));
@@ -187,7 +188,8 @@ impl Anonymizer {
 
     /// Appends free text of a message. The parser reads Dovecot's address after the last ` rip=` of
     /// the message. So this ` rip=` must stay, and it must stay the last one. If the text ends
-    /// with ` rip=`, the address follows, so ` rip=` is not part of a secret. Elsewhere it can be.
+    /// with ` rip=`, the address follows, so ` rip=` is not part of a secret. If the text contains
+    /// ` rip=` and a secret, ` rip=` can be part of the secret.
     fn message_text(&mut self, mut text: &[u8], context: LineContext<'_>, out: &mut Vec<u8>) {
         if context.dovecot
             && let Some((before, after)) = text.rsplit_once_str(" rip=")

@@ -31,8 +31,8 @@ pub(crate) fn open(path: &Path) -> anyhow::Result<Box<dyn Read + Send>> {
     })
 }
 
-/// Refuses to replace the file that is read: the original would be lost. Exit 64 if one of
-/// `outputs` is the input, a file or standard input.
+/// Refuses to replace the file that is read, because the original would be lost. Exit 64 if one of
+/// `outputs` is the file `input`, or the file that standard input reads.
 pub(crate) fn refuse_input(
     input: Option<&Path>,
     outputs: [Option<&Path>; 2],
@@ -65,7 +65,8 @@ pub(crate) fn write(
     let Some(path) = path else {
         return fill(&mut File::from(io::stdout().as_fd().try_clone_to_owned()?));
     };
-    // Keep the error of `fill` itself: an I/O error cannot hold its exit code.
+    // `write_with` only passes on I/O errors, which have no exit code. So keep the error of `fill`
+    // here.
     let mut failed = None;
     let written = atomic::write_with(path, mode, |file| {
         let filled = if is_gzip(path) {

@@ -1,5 +1,5 @@
-//! Joins the lines of containers that Kubernetes or Docker has cut into parts: a cut can be within a
-//! name, and neither half has the shape of a name.
+//! Joins the lines of containers that Kubernetes or Docker has cut into parts. A cut can be within
+//! a name. Then neither half looks like a name, so mls-anonymize would not replace it.
 
 use std::borrow::Cow;
 
@@ -19,8 +19,8 @@ struct Parts {
     /// The first part, as it is in the log.
     first: Vec<u8>,
     text: Vec<u8>,
-    /// The number of bytes of the log from the first part on. mls-parse does not read a line with more
-    /// than [`MAX_PARTS_BEFORE`].
+    /// The number of bytes of the log since the beginning of the first part. If there are more than
+    /// [`MAX_PARTS_BEFORE`], mls-parse does not read the line.
     length: usize,
 }
 
@@ -59,7 +59,7 @@ impl Joiner {
         Some(Cow::Owned([&joined?[..], &line[content.len()..]].concat()))
     }
 
-    /// Forgets the lines that wait, because their last parts do not come.
+    /// Counts the lines that wait as lost, because their last parts do not come.
     pub(crate) fn end(&mut self) {
         for waiting in &mut self.waiting {
             self.lost += u64::from(waiting.take().is_some());

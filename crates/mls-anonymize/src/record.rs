@@ -18,7 +18,7 @@ enum MemberContent {
     Reason,
     /// Derived from the address. It would reveal the address.
     Derived,
-    /// A sentence that contains names and addresses.
+    /// A sentence that contains names and addresses. It becomes null.
     Sentence,
     /// Unknown to this version: text in it is replaced if it looks like a name or an address.
     Anything,

@@ -45,11 +45,12 @@ enum SecretExtent {
     Mark,
     /// A password in parentheses before the mark, and a hash in quotes after it.
     Comparison,
-    /// After the name of the mechanism. A list of mechanisms comes from a server, so it is not a secret.
+    /// The word after the mechanism. After `250-AUTH PLAIN`, a server lists more mechanisms, which
+    /// are no secret.
     Response,
 }
 
-/// The marks of each kind, in lower case.
+/// The words that mark a secret, in lower case, for each extent of a secret.
 const MARKS: &[(SecretExtent, &[&str])] = &[
     (LastParenthesis, &["given password: ", " (input: "]),
     (Comparison, &[") != '"]),

@@ -145,8 +145,8 @@ impl<'a, 'o> TextPass<'a, 'o> {
         length.map_or(self.text.len(), |length| at + length)
     }
 
-    /// The text between the `<` at `at` and its `>`: the first one before a blank, a separator or
-    /// the end.
+    /// The text between the `<` at `at` and the next `>` that is followed by a blank, a separator
+    /// or the end of the text.
     fn bracketed(&self, at: usize) -> Option<Range<usize>> {
         let text = near(self.text.get(at..)?).strip_prefix(b"<")?;
         let ends = |close: &usize| {
@@ -158,8 +158,8 @@ impl<'a, 'o> TextPass<'a, 'o> {
     }
 }
 
-/// Whether `text` begins with a control character as rsyslogd(8) writes it: `#011` for a tab. It
-/// separates words.
+/// Whether `text` begins with a control character as rsyslogd(8) writes it: `#011` for a tab. Such
+/// an escape separates words.
 pub(crate) fn is_escape(text: &[u8]) -> bool {
     matches!(text, [b'#', b'0'..=b'3', b'0'..=b'7', b'0'..=b'7', ..])
 }
@@ -167,8 +167,8 @@ pub(crate) fn is_escape(text: &[u8]) -> bool {
 /// The length of such an escape.
 pub(crate) const ESCAPE: usize = 4;
 
-/// The part of a text in which to search for the end of a name or address. None is longer. Without
-/// this limit, a line full of brackets would take quadratic time.
+/// The beginning of `text`, in which to search for the end of a name or address. No name or address
+/// is longer. Without this limit, a line full of brackets would take quadratic time.
 fn near(text: &[u8]) -> &[u8] {
     &text[..text.len().min(1024)]
 }

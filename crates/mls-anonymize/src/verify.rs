@@ -187,10 +187,10 @@ fn facts(auth: Auth<'_>) -> String {
 /// Searches the result for originals.
 ///
 /// Host and domain names, mail addresses, user names and secrets count if they occur as words, in
-/// any case. A name does not count if it consists of [common words](common_words) or is one of
-/// `allowed`. A user name, or a name of one label, does not count if it has fewer than five
-/// characters. An address counts unless it is the pseudonym of another address. Exit 65 with the
-/// first line that contains an original, or if a public address is its own pseudonym.
+/// any case. A name does not count if it consists of [common words](common_words), or is one of
+/// `kept` or `allowed`. A name of fewer than five characters counts only if it contains a full stop
+/// or an `@`. An address does not count if it is also a pseudonym. Exit 65 with the first line that
+/// contains an original, or if a public address is its own pseudonym.
 pub(crate) fn find_originals(
     written: impl BufRead,
     map: &PseudonymMap,

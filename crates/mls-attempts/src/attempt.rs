@@ -1,7 +1,6 @@
 //! One attempt, read from a row of CSV or from an `auth` record.
 //!
-//! One row of CSV is one line, and its date column sorts as text. So comparing bytes is enough to
-//! see whether a row belongs to another day.
+//! Dates are compared as text: the text `YYYY-MM-DD HH:MM` sorts by time.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -15,16 +14,18 @@ use mls_rows::row::Decoder;
 /// Largest length of a name in bytes; longer names are cut. A mailbox has at most 254 (RFC 5321).
 pub const MAX_NAME: usize = 256;
 
-/// A failure or a login. `None` is unknown; names are at most [`MAX_NAME`] bytes.
+/// A failure, a login, or an error of the server. `None` is unknown. A name has at most
+/// [`MAX_NAME`] bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the other fields are the columns of the same name")]
 pub struct Attempt<'a> {
-    /// A failure or a success. Rows of CSV are failures, except after the header of `logins.csv`.
+    /// A failure, a success or an error. Rows of CSV are failures; after the header of
+    /// `logins.csv`, they are successes.
     pub outcome: Outcome,
     /// `YYYY-MM-DD HH:MM`, perhaps with seconds, in the zone that the reader was given.
     pub date: &'a str,
-    /// The exact moment, from a record. A CSV does not have it: its date is ambiguous in the hour
-    /// that clocks show twice.
+    /// The exact moment; `None` for a CSV. The date in a CSV is ambiguous in the hour that clocks
+    /// show twice, when summer time ends.
     pub at: Option<DateTime<FixedOffset>>,
     /// The server whose log has the attempt.
     pub server: Option<&'a str>,
@@ -113,7 +114,8 @@ impl LineParser {
         }))
     }
 
-    /// The attempt of an `auth` record; `None` if the client gave up before it sent a password.
+    /// The attempt of an `auth` record; `None` if the client gave up before it sent a password, or
+    /// if the number of attempts is 0.
     pub(crate) fn auth<'a>(&'a mut self, auth: &'a mut Auth<'_>) -> Option<Attempt<'a>> {
         let outcome = auth.outcome;
         let attempts = auth.rows(outcome).into();

@@ -16,7 +16,8 @@ pub struct AttemptBatch {
     attempts: Vec<StoredAttempt>,
 }
 
-/// An attempt of a [`AttemptBatch`]. A [`LoginReader`](crate::LoginReader) gives successful logins only.
+/// An attempt of an [`AttemptBatch`]. A [`LoginReader`](crate::LoginReader) gives only successful
+/// logins.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchedAttempt<'a> {
     /// The attempt in the form that the rules for suspicious logins use.

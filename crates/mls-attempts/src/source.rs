@@ -206,7 +206,7 @@ impl AttemptSource {
     }
 }
 
-/// Calls `each` for every failure and every login of one file of a chain.
+/// Calls `each` for every attempt in one file of a chain.
 ///
 /// # Errors
 /// Those of [`AttemptSource::read`].
@@ -278,8 +278,8 @@ fn read(
     let (mut first, mut cut_off) = (true, false);
     while let Some((offset, line)) = reader.next_at(&mut pause)? {
         if first {
-            // The first line decides: a record begins with a brace. A row of the CSV begins with the
-            // name of a server, which does not.
+            // The first line decides: a record begins with a brace. A row of the CSV begins with
+            // the name of a server, which does not begin with a brace.
             summary.csv = !line.starts_with(b"{");
             first = false;
         }

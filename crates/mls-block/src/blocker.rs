@@ -112,7 +112,8 @@ impl Blocker {
     /// Reads the input to its end. Commits whenever the input pauses.
     pub(crate) fn read_alerts(mut self) -> anyhow::Result<()> {
         if !std::io::stdin().is_terminal() {
-            // mls-alert raises each alert only once, so alerts in the pipe must not be lost.
+            // One run of mls-alert writes each alert only once. So after a signal, still read the
+            // alerts that are in the pipe.
             signals::drain_until_end_of_input();
         }
         let mut reader = Reader::stdin()?;
@@ -188,7 +189,7 @@ impl Blocker {
         }
     }
 
-    /// How long the files stay up to date without input.
+    /// How long the files stay up to date without input; `None` if only input can change them.
     fn until_next_change(&self) -> Option<Duration> {
         let now = self.now();
         let end = self.written.as_ref().and_then(BlockList::next_end);
@@ -283,7 +284,7 @@ impl Blocker {
     }
 }
 
-/// Waits for input or its end. Returns whether `timeout` ended the wait.
+/// Waits for input or its end. Returns true if the time is over, or if a signal ended the wait.
 fn waits_for_input(timeout: Option<Duration>) -> bool {
     let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
     let stdin = std::io::stdin();

@@ -62,8 +62,9 @@ use blocker::Blocker;
 /// Runs the tool.
 ///
 /// # Errors
-/// Exit 64 if no flag names the state file of a subcommand, 74 if a file cannot be read or written,
-/// 78 for a damaged state file.
+/// Exit 64 if a subcommand has no state file (from `--state` or the configuration), 65 if the input
+/// has login records instead of alerts, 73 if a list cannot be written, 74 if another file cannot
+/// be read or written, 78 for a damaged state file.
 pub fn run(mut args: Args, config: Config) -> anyhow::Result<()> {
     let command = args.command.take();
     let block = Blocker::new(args, config)?;

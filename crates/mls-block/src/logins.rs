@@ -32,7 +32,7 @@ pub(crate) struct AddressLogins {
     pub(crate) last: i64,
 }
 
-/// The logins of the last days. The file is read once; later only new lines are read.
+/// The logins of the last seven days. The file is read once; later only new lines are read.
 #[derive(Default)]
 pub(crate) struct RecentLogins {
     pub(crate) path: Option<PathBuf>,
@@ -52,7 +52,7 @@ impl RecentLogins {
 
     /// The logins from `ip`, if they protect it. The first login must be older than the attempts
     /// that the alert counts, so that an attacker who guesses a password does not get this
-    /// protection. The last login must be within the days before the alert.
+    /// protection. The last login must not be older than seven days at the time of the alert.
     pub(crate) fn before(&self, ip: IpAddr, offender: &Offender) -> Option<&AddressLogins> {
         let attack = offender.alerted - i64::from(offender.threshold.seconds);
         let login = self.seen.get(&household(ip))?;
@@ -106,7 +106,7 @@ impl RecentLogins {
         Ok(())
     }
 
-    /// Reads the rotated files of the last days.
+    /// Reads the rotated files of the last seven days.
     fn read_rotated(&mut self, path: &Path, now: i64) -> anyhow::Result<()> {
         for file in Chain::open(path, &Layout::default())?.files {
             if file.is_rotated && file.stat.mtime / 1_000_000_000 > now - RECENT {
@@ -146,7 +146,8 @@ impl RecentLogins {
     fn take(&mut self, line: &[u8], rows: &mut Decoder, now: i64) -> Result<(), String> {
         if !line.starts_with(b"{") {
             if let Some(row) = rows.decode(line).map_err(|why| why.to_string())? {
-                // A row without seconds may belong to the end of its minute.
+                // A row without seconds may belong to the end of its minute. Use this time, so that
+                // a login during an attack does not seem to be older than the attack.
                 let at = row.date.at().timestamp();
                 self.add(&row, if at % 60 == 0 { at + 59 } else { at }, now);
             }

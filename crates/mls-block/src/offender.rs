@@ -38,7 +38,7 @@ pub(crate) struct Offence {
 /// The state of an address with alerts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Offender {
-    /// The number of its blocks, each after the end of the one before.
+    /// The number of blocks. An alert during a block does not begin a new block.
     pub(crate) offences: u32,
     /// The beginning and the end of the last block.
     pub(crate) since: i64,
@@ -133,7 +133,7 @@ impl Offenders {
         true
     }
 
-    /// Whether there was a suspicious login from `ip` in the days before `at`, or after it.
+    /// Whether there was a suspicious login from `ip` in the seven days before `at`, or after `at`.
     pub(crate) fn is_suspect(&self, ip: IpAddr, at: i64) -> bool {
         self.suspects.get(&household(ip)).is_some_and(|suspected| at - RECENT < *suspected)
     }
@@ -164,7 +164,8 @@ impl Offenders {
         let size = |this: &Self| (this.addresses.len(), this.removals.len(), this.suspects.len());
         let before = size(self);
         self.addresses.retain(|_, offender| offender.until + memory > now);
-        // An alert older than the longest block has no effect, so its removal is not needed.
+        // A removal suppresses older alerts. After the longest block time, these alerts block
+        // nothing anyway, so the removal is no longer needed.
         self.removals.retain(|removal| removal.at + memory > now);
         self.suspects.retain(|_, at| *at + RECENT > now);
         let surplus = self.removals.len().saturating_sub(MAX_REMOVALS);

@@ -27,7 +27,7 @@ struct StateContent<T> {
 pub(crate) struct StateFile {
     /// `None` keeps no state.
     path: Option<PathBuf>,
-    /// The version of the file that was read or written last.
+    /// The inode and the modification time of the file that was read or written last.
     seen: Option<(u64, SystemTime)>,
     pub(crate) offenders: Offenders,
 }

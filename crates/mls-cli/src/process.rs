@@ -25,8 +25,8 @@ pub trait Args: Parser {
     /// Whether the tool has `--strict`: it reads records, and a bad one can change the exit code.
     const STRICT: bool = false;
 
-    /// Whether `--config` names the configuration with the defaults of the flags. If not, the tool can
-    /// have a flag of this name with another meaning.
+    /// Whether this crate adds `--config FILE`, whose values are the defaults of the flags. Without
+    /// it, a tool can have its own flag of this name.
     const CONFIG: bool = true;
 
     /// Whether the tool, or this subcommand of it, reads standard input. If it does, the message
@@ -65,8 +65,8 @@ pub fn command<A: Args>() -> Command {
     with_negative_numbers(command)
 }
 
-/// Passes negative numbers to the parser of each flag, because its message says what to give. The
-/// message of clap does not.
+/// Passes negative numbers to the parser of each flag. The parser's message about a wrong number
+/// says what to give; the message of clap does not.
 fn with_negative_numbers(command: Command) -> Command {
     let allow = |arg: Arg| {
         let is_flag_with_value = arg.get_long().is_some() && arg.get_action().takes_values();

@@ -119,7 +119,7 @@ impl Config {
     /// key.
     ///
     /// # Errors
-    /// Exit 78 for a value that its key does not allow.
+    /// Exit 78 for a line that cannot be read, or for a value that its key does not allow.
     pub fn parse(path: &Path, text: &str) -> anyhow::Result<Self> {
         let mut ini = Ini::parse(path, text, SECTIONS)?;
         let (unknown, more) = ini.unknown(&known_keys(), MAX_UNKNOWN);

@@ -1,8 +1,8 @@
 //! The sink: commits rows and cursor together.
 //!
-//! The cursor file S always describes a prefix of F that is on disk. S is replaced before any byte
-//! is written after that prefix. Therefore bytes after the prefix were never committed. If the
-//! prefix differs, somebody else has changed it.
+//! The cursor file S always describes a prefix of F that is on disk. A commit syncs F, then
+//! replaces S. So bytes after the prefix were never committed. If the prefix differs, somebody else
+//! has changed F.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -27,8 +27,9 @@ use crate::reconcile::Target;
 /// Appends the events of a framed stream to F, committing them together with the cursor in S.
 pub(crate) fn run(reader: Reader, target: Target) -> anyhow::Result<()> {
     let _lock = Lock::take(&target.path)?;
-    // If the cursor file is damaged, the source ends without a record. Without this check, the exit
-    // code of the pipeline would say "empty input". The run uses what `begin` loads later.
+    // If the cursor file is damaged, the source (mls-tail) ends without a record. Without this
+    // check, the exit code of the pipeline would say "empty input". The result is not used: `begin`
+    // loads the file again.
     CursorFile::load(&target.cursor_path)?;
     let mut appender = Appender { target, open: None };
     let result = sink::drain(reader, &mut appender);
@@ -168,8 +169,8 @@ impl Sink for Appender {
 }
 
 impl Appender {
-    /// Removes the rows that this run wrote after its last commit. Only a run that was killed leaves
-    /// uncommitted rows.
+    /// Removes the rows that this run wrote after its last commit. So uncommitted rows remain only
+    /// after a kill, after a commit that failed, or if somebody else changed F.
     fn roll_back(&mut self) {
         let Some(open) = &mut self.open else { return };
         if open.is_in_doubt {

@@ -17,7 +17,7 @@ use mls_stream::unreadable::not_logins;
 use crate::header;
 use crate::reconcile::end_last_line;
 
-/// Rows are written when they have this number of bytes.
+/// The buffer of rows is written when it has this number of bytes.
 const BUFFER: usize = 64 * 1024;
 
 /// A writer of rows.

@@ -58,8 +58,9 @@
 //! S also counts logins that the server could not check (outcome `error`), by the hour. They do not
 //! become rows. mls-report writes their number in the digest.
 //!
-//! `--rotate-to NAME` moves uncommitted rows out of F, then renames F. It ends with 73 if NAME exists, or if
-//! the name of another rotated file is newer: readers would read F before that file.
+//! `--rotate-to NAME` moves uncommitted rows out of F, then renames F. It ends with 73 if NAME
+//! exists, or if another rotated file has a newer name than NAME. In the second case, readers would
+//! read F before that file, although F has the newer rows.
 //!
 //! Without `--cursor-file`, F must be empty or begin with our header; otherwise mls-csv exits with 78.
 //!

@@ -29,8 +29,9 @@ pub(crate) enum OnMismatch {
     Reset,
 }
 
-/// Number of rotated files that the cursor file remembers. If the CSV is rotated more often between two runs
-/// of a reader (mls-report, mls-sql export), the reader cannot find the end of each file.
+/// Number of rotated files that the cursor file remembers. If the CSV is rotated more than this
+/// number of times between two runs of a reader (mls-report, mls-sql export), the reader does not
+/// know where the committed rows of the older files end.
 const ROTATED_REMEMBERED: usize = 16;
 
 /// The file to append to, its cursor file, and how to write rows.
@@ -116,7 +117,8 @@ impl Target {
     /// Moves uncommitted rows out of F, then renames it to `name`. Never replaces a file.
     pub(crate) fn rotate(&self, name: &Path) -> anyhow::Result<()> {
         let file = self.path.display();
-        // Programs read the rotated files in the order of their names, and would skip this one.
+        // Programs read the rotated files in the order of their names. They would read this file
+        // before files with older rows, and could skip its rows.
         if let Some(newer) = newer_than(&self.path, name)? {
             return Err(Exit::CantCreat.error(format!(
                 "{} would not be the newest rotated file of {file}, because the name of {} is \
@@ -246,8 +248,8 @@ fn length_of(path: &Path) -> anyhow::Result<u64> {
     }
 }
 
-/// Returns the fingerprint of the newest rotated file with rows. A run needs it when it starts the
-/// first F. With it, a reader can distinguish F from older files while F has no committed rows.
+/// Returns the fingerprint of the newest rotated file that has rows. The run that creates S records
+/// it in S. With it, a reader can distinguish F from older files while F has no committed rows.
 fn rows_before(path: &Path) -> anyhow::Result<Option<Fingerprint>> {
     let rows = Chain::open(path, &Layout::default())
         .and_then(|chain| chain.newest_rows().or_exit(Exit::IoErr));

@@ -1,12 +1,15 @@
 //! The messages of a tool: `mls-x: warning: …` on stderr, and the operational log.
 //!
 //! Use [`warn!`](log::warn!), [`error!`](log::error!), [`info!`](log::info!) and
-//! [`debug!`](log::debug!), and [`summary`](crate::summary()) at the end of a run. Warnings and
-//! errors go to stderr, with `<N>` priority prefixes (sd-daemon(3)) if stderr is the journal. The
-//! environment variable `MLS_INFO` adds level `info`, and `MLS_DEBUG` adds all levels. The operational
-//! log `log_file` gets messages up to `[general] log_level`. It also gets warnings of libraries, and
-//! their level `info` if `log_level` is DEBUG. Control characters in messages become `?`, because
-//! messages quote log content.
+//! [`debug!`](log::debug!), and [`summary`](crate::summary()) at the end of a run. Control
+//! characters in messages become `?`, because messages quote log content.
+//!
+//! Warnings and errors go to stderr, with `<N>` priority prefixes (sd-daemon(3)) if stderr is the
+//! journal. The environment variable `MLS_INFO` adds level `info`, and `MLS_DEBUG` adds `info` and
+//! `debug`.
+//!
+//! The operational log `log_file` gets messages up to `[general] log_level`. These include warnings
+//! of libraries, and also their level `info` if `log_level` is DEBUG.
 
 use std::fmt;
 use std::fs::File;
@@ -140,7 +143,8 @@ pub fn bad_record(location: impl fmt::Display, why: impl fmt::Display) {
     }
 }
 
-/// Counts more bad records without a message for each. [`bad_record`] prints only the first ones.
+/// Adds `count` to the number of bad records and prints nothing. For records after the first ones,
+/// which [`bad_record`] has printed.
 pub fn count_more_bad_records(count: u64) {
     BAD_RECORDS.fetch_add(count, Ordering::Relaxed);
 }

@@ -101,7 +101,8 @@ impl AnswerCache {
         if self.entries.insert(ip, entry).is_some()
             && let Some(index) = self.order.iter().position(|known| *known == ip)
         {
-            // The old answer has expired, so it is among the oldest ones, and the search is short.
+            // The old answer has expired, so a name is among the oldest answers, and the search is
+            // short. A failure expires earlier, so its search can be longer.
             self.order.remove(index);
         }
         self.order.push_back(ip);

@@ -1,7 +1,7 @@
 //! Reverse lookups: from the cache if possible, else from the DNS within the budget. At most
 //! [`MAX_IN_FLIGHT`] are in flight, and at most one for each address. If more addresses wait, the
-//! one with the most waiting records is next. Then few records have no name when the budget is used
-//! up.
+//! address with the most waiting records is next. So if the budget is used up, only few records
+//! have no name.
 //!
 //! The resolver's thread starts with the first lookup, so a run without lookups costs nothing.
 
@@ -40,8 +40,8 @@ pub(crate) enum Lookup {
     Pending(Pending),
 }
 
-/// The number of records that wait for an address, and then its age. The address with the largest
-/// rank is looked up next.
+/// The number of records that wait for an address; if two numbers are equal, the older address has
+/// the larger rank. The address with the largest rank is looked up next.
 type Rank = (usize, Reverse<u64>);
 
 /// An address that records wait for.
@@ -172,7 +172,7 @@ impl Dns {
 
     /// Waits until answers arrive or their time is over. If `or_input`, the wait also ends when
     /// standard input is readable. Returns whether standard input is readable. A wait without
-    /// `or_input` delays the run.
+    /// `or_input` uses the budget, because it delays the run.
     pub(crate) fn wait(&mut self, or_input: bool) -> bool {
         let now = Instant::now();
         let oldest = self.oldest();

@@ -1,4 +1,4 @@
-//! Addresses that no public DNS server knows. They must not be disclosed to one.
+//! Addresses that no public DNS server knows. A query would disclose them to such a server.
 
 use std::net::IpAddr;
 

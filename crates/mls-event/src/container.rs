@@ -45,7 +45,8 @@ impl ContainerStream {
     /// The stream of a line of a container's output, and whether the line goes on in the next line
     /// of that stream; `None` for any other line. Kubernetes writes `STAMP stdout P …` for such a
     /// part, and `STAMP stdout F …` for the last one (Container Runtime Interface). More tags can
-    /// follow after a colon. Docker writes an object whose text has no newline at its end.
+    /// follow after a colon. For Docker, a part is an object whose text has at least
+    /// [`DOCKER_PART`] bytes and no newline at its end.
     #[must_use]
     pub fn of_line(line: &[u8]) -> Option<(Self, bool)> {
         let line = without_nul(line);
@@ -82,10 +83,12 @@ impl ContainerStream {
         Some((stream, is_part))
     }
 
-    /// A line that replaces the first part of a line of this stream. The lines before a segment
-    /// begin with it if they do not hold this first part. There are two cases. The line still waits
-    /// for its last part, and its first part is more than [`MAX_PARTS_BEFORE`] bytes before the
-    /// segment. Or the lines before the segment hold its last part.
+    /// A line that replaces a missing first part of this stream. It is at the beginning of the
+    /// lines before a segment in two cases:
+    ///
+    /// - A line waits for its last part, and its first part is more than [`MAX_PARTS_BEFORE`] bytes
+    ///   before the segment.
+    /// - The lines before the segment contain the last part of a line, but not its first part.
     #[must_use]
     pub fn long_parts(self) -> &'static [u8] {
         match self {
@@ -102,9 +105,10 @@ pub fn without_nul(line: &[u8]) -> &[u8] {
     &line[line.iter().take_while(|byte| **byte == 0).count()..]
 }
 
-/// The number of bytes that a container wrote. `text` is these bytes as JSON text. In it, an escape
-/// has two or six bytes. The container wrote one byte for it, also for a byte that is not UTF-8.
-/// Only U+2028 and U+2029 were three bytes. (`daemon/logger/jsonfilelog/jsonlog/jsonlogbytes.go`)
+/// The number of bytes that a container wrote. `text` is the JSON text that Docker made from them.
+/// An escape in it (two or six bytes) stands for one byte, even for a byte that is not UTF-8. Only
+/// the escapes of U+2028 and U+2029 stand for three bytes.
+/// (`daemon/logger/jsonfilelog/jsonlog/jsonlogbytes.go`)
 fn unescaped_length(text: &[u8]) -> usize {
     let (mut length, mut rest) = (0, text);
     while let Some(at) = memchr::memchr(b'\\', rest) {
@@ -118,8 +122,8 @@ fn unescaped_length(text: &[u8]) -> usize {
 }
 
 /// The offsets of the lines that are [parts](ContainerStream::of_part) of Docker. No fixed text
-/// identifies such a line. But it is long, and long lines are rare. So in each `WINDOW` this
-/// searches backwards for a newline, and continues after it.
+/// identifies such a line, but all of them are long, and long lines are rare. So this searches each
+/// window of `WINDOW` bytes backwards for a newline, and skips the window up to this newline.
 #[must_use]
 pub fn long_docker_lines(lines: &[u8]) -> Vec<usize> {
     const WINDOW: usize = DOCKER_PART / 2;
@@ -149,8 +153,8 @@ pub fn without_long_parts(mut before: &[u8]) -> &[u8] {
     before
 }
 
-/// Returns the lines to use instead of `before` if its text is lost. With them, mls-parse does not
-/// read the rest of a line that waits for its last part.
+/// Returns the lines that replace `before` if lines after it are lost, or if its own text can no
+/// longer be read. They tell mls-parse not to read the rest of a line that waits for its last part.
 #[must_use]
 pub fn lost_lines(before: &[u8]) -> Vec<u8> {
     let mut unfinished = Unfinished::default();

@@ -135,8 +135,8 @@
 //!   refers to an earlier line, which may be in another segment or run. If a line of a container is
 //!   in parts, and its last part is not read yet, `before` can be longer than 2 KiB: it begins with
 //!   the first part of that line or earlier. If this part is more than 64 KiB before the segment,
-//!   `before` instead begins with the line `- stdout P:long ` or `- stderr P:long `, by its stream.
-//!   If the rest of such a line comes in another segment, mls-parse does not count the line again.
+//!   `before` instead begins with the line `- stdout P:long ` or `- stderr P:long `, which names
+//!   the stream. mls-parse counts a line with parts in several segments only once.
 //!
 //! Because of the length prefix, the content of a log can never forge a record.
 

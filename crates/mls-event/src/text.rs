@@ -16,7 +16,8 @@ pub fn clean(text: &[u8]) -> Cow<'_, str> {
 /// [`clean`] for text that is known to be UTF-8.
 #[must_use]
 pub fn clean_str(text: &str) -> Cow<'_, str> {
-    // C1 controls are two bytes, C2 80 to C2 9F, so only text with a C2 has to be decoded.
+    // In UTF-8, C1 controls are C2 80 to C2 9F. So text without C0, DEL and C2 bytes has no control
+    // character and need not be decoded.
     if find_control_or([0x7f, 0xc2], text.as_bytes()).is_none() || !text.contains(char::is_control)
     {
         return Cow::Borrowed(text);
@@ -24,8 +25,8 @@ pub fn clean_str(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().map(|c| if c.is_control() { '?' } else { c }).collect())
 }
 
-/// The place of the first byte that is a C0 control character or one of `others`. Most texts are too
-/// short for a loop of vector instructions, so this checks eight bytes at a time as one number.
+/// The index of the first byte that is a C0 control character or one of `others`. Most texts are
+/// too short for vector instructions, so this function checks eight bytes at a time as one number.
 pub(crate) fn find_control_or(others: [u8; 2], text: &[u8]) -> Option<usize> {
     const EACH: u64 = 0x0101_0101_0101_0101;
     let (words, rest) = text.as_chunks::<8>();

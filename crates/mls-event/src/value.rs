@@ -22,7 +22,7 @@ pub(crate) trait MemberValue<'a>: Sized {
     /// [`from_json`](MemberValue::from_json).
     fn read(rest: &mut Rest<'a>) -> Option<Self>;
 
-    /// Reads any JSON text that the type allows. `None` is a member that the record does not have.
+    /// Reads any JSON text that the type allows. `json` is `None` if the record lacks the member.
     fn from_json(json: Option<&'a str>) -> Result<Self, Cow<'static, str>>;
 
     /// The JSON Schema of the values that [`write`](MemberValue::write) writes.

@@ -12,7 +12,8 @@ const MAX_ATTACKERS: usize = 512;
 /// The lengths of the windows, in seconds. A network counts for this time after it last failed on a user.
 pub(crate) const WINDOWS: [Seconds; 3] = [86_400, 3 * 86_400, 7 * 86_400];
 
-/// The counts of all users are used for this number of seconds, because counting takes long.
+/// The counts of all users are used for at most this number of seconds. Counting takes long, so it
+/// is not done for each login.
 const RECOUNT: Seconds = 6 * 3600;
 
 /// Returns whether a network that last failed at `last` counts at `at`.
@@ -39,7 +40,7 @@ pub(crate) struct Attack {
 }
 
 impl Attack {
-    /// Remembers that a network failed. Returns whether it is one more.
+    /// Remembers that a network failed. Returns whether one more network is remembered now.
     fn add(&mut self, network: Network, asn: Option<u32>, at: Seconds) -> bool {
         let mut place = match self.attackers.binary_search_by_key(&network, |known| known.network) {
             Ok(known) => {

@@ -23,8 +23,8 @@ use crate::user::{Extent, MAX_USERS, User, Users};
 /// this number of other autonomous systems. A phone with an old password stays within one system.
 const ATTACKING_SYSTEMS: usize = 3;
 
-/// The networks of a week count for `targeted` if at least one in this number failed in the last three
-/// days. Of a steady attack, three in seven did.
+/// The networks of a week count for `targeted` only if at least one of `WEEK_SHARE` of them failed
+/// in the last three days. In a steady attack, about three of seven do.
 const WEEK_SHARE: u32 = 3;
 
 /// A user changes addresses in a system if at least this number of the user's last networks are at
@@ -367,7 +367,7 @@ impl Detector {
         found: &mut Vec<Finding<'static>>,
     ) {
         let Observed { at, moment, name, ip, network, place, .. } = observed;
-        // Guessing ends with a login. A login days after the last guesses is not one of them.
+        // A correct guess is itself a login, so a login days after the last failure is not a guess.
         let goes_on = networks[1] >= networks[2].div_ceil(WEEK_SHARE);
         let window = (0..WINDOWS.len()).find(|window| {
             let count = networks[*window];
@@ -393,7 +393,8 @@ impl Detector {
         let Observed { at, moment, name, .. } = observed;
         let Some(user) = self.users.get_mut(name) else { return };
         let Some(spread) = user.spread(extent, at, &self.settings) else { return };
-        // A place that was reported before still counts as new, but its first login was named then.
+        // A place that was reported before still counts as new. But an earlier finding has named
+        // its first login, so this finding names the first login at another place.
         let reported = user.reported[Rule::Spread as usize];
         let from = at.saturating_sub(self.settings.spread_window.seconds);
         let is_named = |first: Moment| first.at < from || first.day() <= reported;
@@ -433,7 +434,8 @@ impl Detector {
         }
     }
 
-    /// Appends a finding, except if the rule has already reported the user for this day.
+    /// Appends a finding, except if the rule has already reported the user for this day or a later
+    /// one.
     fn report(
         &mut self,
         rule: Rule,
@@ -477,7 +479,8 @@ impl Detector {
 }
 
 /// Returns the number of networks that attacked the user in each of the [`WINDOWS`], and whether the
-/// country of the login is new; `None` if fewer than `addresses` attacked, or if the place is known.
+/// country of the login is new; `None` if fewer than `addresses` attacked, if the place is known,
+/// or if the past of the user is unknown.
 fn attacked(
     user: &User,
     observed: Observed<'_>,

@@ -24,8 +24,8 @@
 //! users have logged in from places there that are not suspicious for them, or if U did so a day ago or
 //! earlier. The country does not matter, because the exits of a VPN are in one system and many countries.
 //! In a local system,
-//! - 3 names must have failed for each user who has logged in from the network, because few guesses are
-//!   right;
+//! - 3 names must have failed for each user who has logged in from the network, because guessing
+//!   gives many failures for each success;
 //! - the login must be one of the guesses: another name failed at most an hour before or after it, or
 //!   the time from the login to the nearest failure is not longer than the time from the first to the
 //!   last of the 3 nearest failures.
@@ -37,18 +37,20 @@
 //! - The system is local because of other users, and the past of U is unknown, as on the first day of a
 //!   log.
 //!
-//! Some failed names do not count for `guessed`, and the times of their failures do not count either:
-//! names that have logged in from this network, and up to 4 names of two kinds. The first kind are names
-//! that nobody has and that differ from U only after the `@`, because mail programs try such names. The
-//! second kind are names that log in from the networks of U, because one person can have several
-//! mailboxes.
+//! Some failed names, and the times of their failures, do not count for `guessed`:
+//! - names that have logged in from this network;
+//! - names of no known user that differ from U only after the `@`, because mail programs try such
+//!   names;
+//! - names that log in from other networks of U, because one person can have several mailboxes.
 //!
-//! The attack must go on, because a correct guess is itself a login: an attacker who guesses does
-//! not pause before the first login. If the attacker learned the password elsewhere and waits until
-//! 3 days after the last guesses, `targeted` is silent. If an attacker uses an address of the mobile
-//! network of U, `guessed` is silent in two cases: the guesses are more than 2 minutes apart, or the
-//! attacker waits more than 2 minutes before the login. Such a login looks like a login of U from a
-//! new address.
+//! Of the last two kinds together, at most 4 names are left out.
+//!
+//! `targeted` needs an attack that goes on: a correct guess is itself a login, so there is no pause
+//! between the guesses and the login. Two kinds of attackers are not found:
+//! - An attacker who learned the password elsewhere, and waits until 3 days after the last guesses.
+//! - An attacker with an address in the mobile network of U, if the guesses are more than 2 minutes
+//!   apart, or if the login is more than 2 minutes after the last guess. Such a login looks like a
+//!   login of U from a new address.
 //!
 //! The past of a user is unknown until U has logged in 3 times and is known for a day. Until then,
 //! `spread` needs twice as many places, and `targeted` does not apply. Failures from a country and
@@ -56,16 +58,15 @@
 //! system count only for `guessed`. Logins from internal addresses, such as those of webmail, are
 //! never reported; they only show that the user is known.
 //!
-//! There is one finding for each rule, user and day. The day is part of the date that the server
-//! recorded for the login: the text in a CSV, or the date of a record with its own UTC offset. So
-//! the day does not depend on the time zone of a run. The place of a reported login stays new for
-//! the user.
+//! There is at most one finding for each rule, user and day. The day is the day of the date that
+//! the server recorded: the text in a CSV, or the date of a record with its own UTC offset. So it
+//! does not depend on the time zone of a run. The place of a reported login stays new for the user.
 //!
 //! # Memory
 //! The detector remembers at most [`MAX_USERS`] users, [`MAX_NETWORKS`] networks with logins, as many
-//! networks with failures, 4096 systems, and [`MAX_ATTACKS`] pairs of attacked user and network. If a table is full,
-//! the detector forgets the half that it has not seen for the longest time. It remembers the last 512
-//! networks that attacked a user. Measured: mls-report takes
+//! networks with failures, 4096 systems, and [`MAX_ATTACKS`] pairs of attacked user and network.
+//! For each user, it remembers the last 512 networks that attacked. If a table is full, the
+//! detector forgets the half that it has not seen for the longest time. Measured: mls-report takes
 //! 47 MiB for a million failures, and 72 MiB if a million logins are added (20,000 addresses, 4,000
 //! users, 10,000 findings).
 //!

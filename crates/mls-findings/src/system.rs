@@ -22,7 +22,7 @@ impl Residents {
         Self { users: Vec::with_capacity(1) }
     }
 
-    /// Remembers a user, unless there are many.
+    /// Remembers a user, if fewer than [`MAX_VISITORS`] are remembered.
     pub(crate) fn add(&mut self, name: Name) {
         if self.users.len() < MAX_VISITORS && !self.users.contains(&name) {
             self.users.push(name);

@@ -31,8 +31,8 @@ const ABOVE_HABIT: u32 = 2;
 /// The users who have logged in.
 pub(crate) type Users = Bounded<Name, User>;
 
-/// A place where a user logged in. Each attempt is compared with all places of its user, so what few
-/// attempts need is in [`FirstLogin`].
+/// A place where a user logged in. Each attempt is compared with all places of its user, so this
+/// type is small. Data that few attempts need is in [`FirstLogin`].
 #[derive(Clone, Copy, Debug)]
 struct KnownPlace {
     place: Place,
@@ -203,8 +203,8 @@ impl User {
         }
     }
 
-    /// Returns the extent of the last logins if it may be too large. That of most users is small and
-    /// becomes part of their habit.
+    /// Returns the extent of the last logins if it may be too large. A small extent, as most users
+    /// have, becomes part of the habit.
     pub(crate) fn large_extent(&mut self, at: Seconds, window: Seconds) -> Option<Extent> {
         let from = at.saturating_sub(window);
         let extent = self.extent(|place| place.last >= from);
@@ -259,7 +259,7 @@ impl User {
         let countries = limit(settings.spread_countries, self.habit.usual.countries);
         let systems = limit(settings.spread_systems, self.habit.usual.systems);
         let from = at.saturating_sub(settings.spread_window.seconds);
-        // Most logins end here, because counting is quicker than comparing.
+        // For most logins, this quick count is enough.
         let new = self.places.iter().filter(|place| place.is_new(from)).count();
         if new < countries.min(systems) as usize {
             return None;

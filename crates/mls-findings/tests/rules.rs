@@ -251,8 +251,8 @@ fn a_login_of_a_user_who_changes_addresses_is_suspicious_only_close_to_a_guess()
     }
 }
 
-/// A phone tries other forms of the user's name, and the name of another user of the same address may be
-/// mistyped. Guesses of another time do not become close because of that.
+/// A phone tries other forms of the user's name, and another user of the same address may mistype a
+/// password. Such failures close to the login do not make earlier guesses count as close.
 #[test]
 fn a_failed_name_that_does_not_count_makes_no_login_suspicious() {
     for has_past in [false, true] {

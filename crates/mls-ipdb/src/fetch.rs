@@ -148,7 +148,7 @@ async fn once(
     }
     let length = response.content_length();
     let progress = progress(url, length);
-    // An earlier try may have left a part.
+    // An earlier try may have written a part of an answer to `file`.
     let writing = || format!("saving {}", shown(url));
     file.set_len(0).and_then(|()| file.rewind()).with_context(writing).or_exit(Exit::IoErr)?;
     let mut size = 0;

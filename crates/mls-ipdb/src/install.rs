@@ -100,8 +100,9 @@ impl Candidate {
         DatabaseKind::ALL.into_iter().find(|kind| self.survey.is(*kind))
     }
 
-    /// Replaces `target` as a whole. An old database stays unless the candidate is of the same kind
-    /// and families and has at least half as many rows.
+    /// Replaces `target` as a whole. Refuses a candidate of another kind than `kind`. If there is a
+    /// valid old database, also refuses a candidate for other address families, or with fewer than
+    /// half as many rows.
     ///
     /// Exit 65 if the candidate is refused, 73 or 77 if `target` cannot be written.
     pub(crate) fn install(&mut self, kind: DatabaseKind, target: &Path) -> anyhow::Result<()> {

@@ -45,7 +45,7 @@ struct Download {
 /// Updates each database separately: if one fails, its old file stays and the others are still
 /// updated.
 ///
-/// If some failed, the exit code (65, 69 or 75) is that of the first.
+/// If some failed, the exit code is that of the first failure.
 pub(crate) fn update(
     flags: &IpDatabaseFlags,
     sources: &UpdateFlags,
@@ -261,7 +261,8 @@ fn take(
     let content = open(file).map_err(Unusable::fatal)?;
     let failed = || format!("{} is not installed", file.display());
     let form = FileFormat::of(file);
-    // The content decides the kind, and the kind decides the directory.
+    // The directory is known only after the content was read. So use the system's temporary
+    // directory.
     let scratch =
         || tempfile::tempfile().context("making a temporary file").or_exit(Exit::CantCreat);
     let content = unpack(&content, form, scratch()?).with_context(failed)?;

@@ -64,7 +64,8 @@ impl IpDatabases {
         Ok(Location { country_code, asn, aso: aso.flatten() })
     }
 
-    /// Loads all files, each on a thread of its own if possible. Call it until it returns no error.
+    /// Loads all files, each on its own thread if possible. If a file is damaged, removes this
+    /// database and returns the error. Call this again until there is no error.
     fn load(&mut self) -> Result<(), Unusable> {
         std::thread::scope(|scope| {
             for database in self.country.iter_mut().chain(&mut self.asn) {

@@ -15,19 +15,20 @@ pub(crate) struct LoadedCsv {
     /// For each value of the first 16 bits, the number of ranges that start below it. A search is
     /// limited to the ranges between two of these numbers.
     heads: Vec<u32>,
-    /// The fields of the rows, each with a newline.
+    /// The fields of the rows, each with a newline. Fields that are only a country code are not
+    /// here, because a [`FieldsRef`] holds them.
     fields: Vec<u8>,
 }
 
-/// The rows and the gaps between them, in order. The array of a search is small and contiguous,
-/// because access to distant memory takes most of the time of a search.
+/// The rows and the gaps between them, in order. Access to distant memory takes most of the time of
+/// a search, so the array that a search reads is small and contiguous.
 #[derive(Debug)]
 enum Ranges {
     V4(Vec<LoadedRange<u32>>),
     V6(Vec<LoadedRange<u128>>),
 }
 
-/// The addresses up to the start of the next range.
+/// A row or a gap: the addresses from `start` up to the start of the next range.
 #[derive(Clone, Copy, Debug)]
 struct LoadedRange<T> {
     start: T,

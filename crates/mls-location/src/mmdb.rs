@@ -107,7 +107,8 @@ pub(crate) fn visit(
     let reader = Reader::from_source(bytes)?;
     let metadata = reader.metadata();
     let nodes = usize::try_from(metadata.node_count).unwrap_or(usize::MAX);
-    // In some files, several IPv6 prefixes lead to the IPv4 networks.
+    // In some files, several IPv6 prefixes lead to the IPv4 networks, so a network can count
+    // several times.
     let most = u64::from(metadata.node_count) * 8;
     let flaw = match networks(bytes, nodes, metadata.record_size) {
         None => Some("its search tree has a cycle or is cut off"),

@@ -1,7 +1,8 @@
 //! Searches a sorted CSV in place, like look(1): a binary search over the bytes of the file.
 //!
-//! A lookup needs no index and loads nothing: it reads about twenty windows of a kilobyte. For many
-//! lookups, [`Csv::load`] first loads the file into memory and checks all of it.
+//! A lookup needs no index and does not load the file. It reads about ten windows of a kilobyte,
+//! and then one of 16 KiB. For many lookups, [`Csv::load`] loads the file into memory and checks
+//! all of it.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -127,7 +128,7 @@ impl Csv {
         let (first, last) = (csv.line_at(0)?, csv.line_at(csv.length - 1)?);
         let family = RangeRow::parse(csv.get(last.clone())?).map(|row| Family::of_highest(row.end));
         csv.family = family.ok_or_else(|| csv.not_a_row(&last))?;
-        // In a sorted file, IPv4 comes before IPv6.
+        // A sorted file of both families begins with IPv4 and ends with IPv6.
         let family = csv.family;
         if RangeRow::parse(csv.get(first)?).is_some_and(|row| !row.is_of(family)) {
             return Err(csv.bad(&format!("byte 0: {MIXED}")));
@@ -172,7 +173,8 @@ impl Csv {
         if self.loaded.is_some() {
             return Ok(self.loaded.as_ref().and_then(|loaded| loaded.find(number)));
         }
-        // The row starts at `low` or later, and before `high`. Both are starts of rows.
+        // The row starts at `low` or later, and before `high`. `low` is the start of a row. `high`
+        // is the start of a row or the end of the file.
         let (mut low, mut high) = (0, self.length);
         let (mut below, mut above) = (None, None);
         while high - low > NEAR {
@@ -182,7 +184,8 @@ impl Csv {
             }
             let line = self.line_at(low + (high - low) / 2)?;
             if line.start == low {
-                // One long row fills half of the range.
+                // The row at `low` is longer than half of the range, so a step cannot halve the
+                // range.
                 break;
             }
             let start = RangeRow::start_of(self.get(line.clone())?);

@@ -94,8 +94,8 @@ impl Survey {
         self.systems += u64::from(system);
     }
 
-    /// Whether it is a database of this kind: at least half of the rows have a value. The others
-    /// may have none.
+    /// Whether it is a database of this kind: at least half of the rows have a country, or an AS
+    /// number.
     #[must_use]
     pub fn is(&self, kind: DatabaseKind) -> bool {
         let with_value = match kind {
@@ -147,7 +147,7 @@ impl Order {
         loop {
             let read = file.by_ref().take(CHUNK).read_to_end(&mut chunk)?;
             let end = if read == 0 { Some(chunk.len()) } else { memchr::memrchr(b'\n', &chunk) };
-            // A longer line is refused, so it need not be read to its end.
+            // A line longer than `MAX_ROW` is refused, so it need not be read to its end.
             let end = end.or((chunk.len() as u64 > MAX_ROW).then_some(chunk.len()));
             let Some(end) = end else { continue };
             for line in lines(&chunk[..end]) {

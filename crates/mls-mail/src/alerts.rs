@@ -1,8 +1,8 @@
 //! Reads alert records and sends mails about them.
 //!
 //! The first alert is mailed at once. Later alerts are collected until `--alert-interval` has
-//! passed since that mail; then one mail reports all of them. A suspicious login waits only if the
-//! last mail about a suspicious login is that recent. The ledger holds the alerts that are not
+//! passed since that mail; then one mail reports all of them. A suspicious login waits only for the
+//! interval after the last mail about a suspicious login. The ledger holds the alerts that are not
 //! mailed yet. If the input ends or this process dies, the next run mails them.
 
 use std::io::{BufRead, Read};
@@ -163,8 +163,8 @@ impl Collector<'_> {
     }
 
     /// Delivers the waiting mails, then a mail about the new alerts. The inner result is the result
-    /// of the mail server. Fails if the ledger cannot accept the mail. Then the ledger on disk
-    /// still has the alerts, and this process must not write the ledger again.
+    /// of the mail server. Fails if the ledger cannot accept the mail. Then only the ledger on disk
+    /// still has the alerts, so this process must not write the ledger again.
     fn mail(&mut self) -> anyhow::Result<anyhow::Result<()>> {
         self.tried = Local::now();
         if let Err(error) = self.deliver_waiting() {

@@ -66,7 +66,8 @@ pub(crate) struct LedgerEntry {
     pub(crate) subject: String,
     /// The time when it was accepted.
     pub(crate) accepted: DateTime<Local>,
-    /// Whether the message commits a cursor; then no other message has the same content.
+    /// Whether the message commits a cursor or alerts. No other message reports the same data, so a
+    /// refused message is tried again.
     commits: bool,
     pub(crate) waiting: Vec<String>,
     /// The recipients that have it.
@@ -76,7 +77,7 @@ pub(crate) struct LedgerEntry {
     refused: Vec<String>,
 }
 
-/// A message on its way into the ledger.
+/// A message that is not in the ledger yet.
 pub(crate) struct NewMessage<'a> {
     pub(crate) message_id: String,
     pub(crate) subject: String,
@@ -202,11 +203,11 @@ impl Ledger {
         Message::parse(&text.or_exit(Exit::IoErr)?).on_file("reading the queued message", &path)
     }
 
-    /// Removes the recipients that have received a message. A recipient that the server refuses
-    /// permanently is removed too, if another recipient has received the message (so the address is
-    /// dead), or if the message commits no cursor. If nobody has received the message, but the
-    /// server has accepted a later one, the server probably refuses the content. Then the message
-    /// is given up.
+    /// Updates the waiting recipients of a message after a try. A recipient that has received the
+    /// message no longer waits. A recipient that the server refuses permanently no longer waits in
+    /// two cases: another recipient has received the message, so this address is probably wrong; or
+    /// the message commits no cursor. If nobody has received the message, but the server has
+    /// accepted a later one, the server probably refuses the content. Then the message is given up.
     pub(crate) fn settle(
         &mut self,
         message_id: &str,

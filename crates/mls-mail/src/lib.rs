@@ -12,24 +12,25 @@
 //! messages from them. If the input is empty, it delivers only the messages that wait.
 //!
 //! # Guarantees
-//! - mls-mail accepts a message when it is in the ledger and its queue, `LEDGER.queue`. From then
-//!   on, this run or a later one delivers it. In the same step, the ledger commits the period of a
-//!   digest, or the alerts of a mail. So every attempt is in exactly one digest. Without
-//!   `mls-alert --framed`, alerts are lost if mls-mail dies before it accepts them.
+//! - mls-mail accepts a message by writing it to the queue, `LEDGER.queue`, and then to the ledger.
+//!   From then on, this run or a later one delivers the message. In the same step, the ledger
+//!   commits the period of a digest, or the alerts of a mail. So every attempt is in exactly one
+//!   digest. Without `mls-alert --framed`, alerts are lost if mls-mail dies before it accepts them.
 //! - Messages that wait are delivered first, the oldest first, with the same Message-ID, and only
-//!   to recipients who have not got them. They delay the next digest for up to 20 hours, or until
-//!   the server answers again. mls-mail gives up a digest, with a warning, if the server
-//!   permanently refuses it and has taken a later one, or if 30 later messages wait.
-//! - Nobody gets a message twice, unless the server's answer to it was lost. The second copy then
-//!   has the same Message-ID.
-//! - The first alert is mailed at once. After that, there is at most one mail in each
-//!   `--alert-interval`. A mail about failures does not delay a mail about a suspicious login.
-//!   Suspicious logins come first in a mail, with the evidence and what to do.
+//!   to recipients who have not received them. If a message still waits, mls-mail does not accept a
+//!   new digest while the server does not answer. If the server answers, mls-mail accepts it 20
+//!   hours after the last digest. mls-mail gives up a digest, with a warning, if the server
+//!   permanently refuses it but accepted a later message, or if 30 later messages wait.
+//! - A recipient gets a message twice only if the server's answer was lost. Both copies then have
+//!   the same Message-ID.
+//! - The first alert is mailed at once. After that, there is at most one mail about failures and
+//!   one about suspicious logins in each `--alert-interval`. Suspicious logins come first in a
+//!   mail, with the evidence and what to do.
 //! - A message that is cut off (its last boundary is missing) is not sent.
 //! - mls-mail never sends without TLS if `smtp_tls` asks for TLS. It refuses bytes that arrive
 //!   before the handshake. The certificate must come from a known authority and name `smtp_host`.
-//! - A mail server cannot make mls-mail use more than 64 MiB or wait for more than 15 minutes in
-//!   total.
+//! - A mail server cannot make mls-mail use more than 64 MiB, or wait for more than 15 minutes for
+//!   one message.
 //! - If the message is larger than the SIZE that the server announces, a line in the message
 //!   replaces the attachment.
 

@@ -18,7 +18,7 @@ pub(crate) struct Message {
 
 impl Message {
     /// Reads a message with lines that end in LF or CRLF. Exit 65 if it does not begin with header
-    /// fields, or if it is multipart and stops before its end.
+    /// fields, 75 if it is multipart and its last boundary is missing.
     pub(crate) fn parse(text: &[u8]) -> anyhow::Result<Self> {
         let mut fields: Vec<Vec<u8>> = Vec::new();
         let mut rest = text;
@@ -136,7 +136,7 @@ impl Message {
         Ok(bytes)
     }
 
-    /// A part of plain text that says `why`, in place of each attachment.
+    /// Returns the message with a part of plain text that says `why` in place of each attachment.
     fn without_attachments(&self, why: &str) -> Self {
         let Some(boundary) = self.boundary() else { return self.clone() };
         let delimiter = format!("--{boundary}");
@@ -201,8 +201,8 @@ fn is_attachment(part: &[u8]) -> bool {
     memchr::memmem::find(&header, b"content-disposition: attachment").is_some()
 }
 
-/// Bare CR and LF become CRLF: some servers read them as ends of lines and others do not. Otherwise
-/// a message could hide a second message.
+/// Replaces each bare CR and each bare LF by CRLF. Some servers take a bare CR or LF as the end of
+/// a line, and others do not. This difference would allow a message to hide a second message.
 fn with_crlf(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len() + text.len() / 64);
     let mut bytes = text.iter().copied().peekable();

@@ -22,16 +22,16 @@ use crate::message::Message;
 /// The largest message in bytes.
 const MAX_MESSAGE: u64 = 32 << 20;
 
-/// While a digest waits, mls-mail accepts the next one only after this time. Most digests cover a
-/// day.
+/// While a message waits, mls-mail accepts a new digest only if the last digest was accepted at
+/// least this long ago. Most digests cover a day.
 const PATIENCE: TimeDelta = TimeDelta::hours(20);
 
 /// Runs the tool.
 ///
 /// # Errors
-/// Exit 65 if the input is not a message, 69 if the server refuses the mail, 75 if it could not be
-/// delivered yet or another process uses the ledger, 78 if the configuration names no recipient or
-/// the ledger is damaged.
+/// Exit 65 if the input is not a message, 69 if the server refuses the mail, 75 if the mail could
+/// not be delivered yet, the input is cut off or another process uses the ledger, 78 if the
+/// configuration names no recipient or the ledger is damaged.
 pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     let timeout = Duration::from_secs(args.smtp_timeout.into());
     let Config { report, paths, .. } = config;
@@ -84,9 +84,10 @@ fn work(args: Args, paths: &Paths, mailer: &Mailer) -> anyhow::Result<()> {
 fn send(mailer: &Mailer, ledger: &mut Ledger, message: Message) -> anyhow::Result<()> {
     let waiting = mailer.deliver_waiting(ledger)?;
     let is_digest = message.cursor()?.is_some();
-    // If one recipient cannot be reached, the others still get the next digest at its usual time. A
-    // run that only tries again must not send a digest of a few minutes. A digest that is not
-    // accepted commits nothing, so the next digest has its attempts.
+    // If one recipient cannot be reached, the others still get the next digest at its usual time.
+    // systemd starts a failed run again after a few minutes. That run must not send a digest of
+    // these minutes. A digest that is not accepted commits nothing, so the next digest has its
+    // attempts.
     let is_early = ledger.last_commit().is_some_and(|last| Local::now() - last < PATIENCE);
     match waiting.error {
         Some(error) if is_digest && (!waiting.has_answered || is_early) => Err(error),

@@ -18,8 +18,8 @@ pub struct Clock {
     reference: DateTime<FixedOffset>,
 }
 
-/// The hour of the last BSD stamp that was read. The next line is often of the same hour. Finding
-/// the year and the offset takes longer than all other work for a line.
+/// The hour of the last BSD stamp that was read. It is remembered because the next line is often of
+/// the same hour, and finding year and offset takes longer than all other work for a line.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LastHour {
     /// `Jun  1 00:`
@@ -42,7 +42,8 @@ fn split_hour(stamp: &[u8]) -> Option<(&[u8; 10], &[u8; 5])> {
 }
 
 impl Clock {
-    /// No stamp is after `reference`. The caller adds the largest difference of clocks and zones.
+    /// `reference` is the latest possible time of a stamp. A caller that knows only when the log
+    /// was written adds the largest difference of clocks and zones to that time.
     #[must_use]
     pub fn new(zone: Zone, reference: DateTime<FixedOffset>) -> Self {
         Self { zone, reference: zone.show(&reference) }
@@ -142,8 +143,8 @@ impl Clock {
         (latest - YEARS..=latest).rev().filter_map(on).find(|at| *at <= self.reference)
     }
 
-    /// Reads a stamp of `journalctl -o short-full`. If it names another zone than UTC, it is read
-    /// like a stamp without a zone.
+    /// Reads a stamp of `journalctl -o short-full`. Uses its zone if that is UTC, GMT or an offset.
+    /// Other names of zones are not unique, so their stamps are read like stamps without a zone.
     fn full(&self, date: &str, time: &str, zone: &str) -> Option<Timestamp<'static>> {
         let offset = match zone.as_bytes() {
             b"UTC" | b"GMT" => "Z",
@@ -177,7 +178,7 @@ impl Clock {
         if let Ok(stamp) = Timestamp::parse(text) {
             return Some(stamp);
         }
-        // journalctl writes the offset without its colon, and some templates leave it out.
+        // journalctl writes `+0200` instead of `+02:00`. Some templates write no offset.
         if let Some((rest, minutes)) = text.split_at_checked(text.len().saturating_sub(2))
             && let Ok(stamp) = Timestamp::parse(format!("{rest}:{minutes}"))
         {

@@ -21,8 +21,8 @@ impl Daemon {
     /// All of them.
     pub const ALL: [Self; 2] = [Self::Postfix, Self::Dovecot];
 
-    /// Whether a message of an unknown program is probably an attempt at this server. Words that
-    /// end in a colon may come before it, such as the name of a program.
+    /// Whether a message of an unknown program probably contains an attempt at this server. Before
+    /// the attempt, there may be words that end in a colon, such as the name of a program.
     pub(crate) fn is_likely(self, mut message: &[u8]) -> bool {
         const MAX_WORDS: usize = 6;
         for _ in 0..MAX_WORDS {
@@ -47,9 +47,9 @@ impl Daemon {
     /// The server that has written `message` as `program`. An administrator can give both servers
     /// any instance name (`syslog_name` and `instance_name`). So the name of the daemon identifies
     /// Postfix, and the login process at the beginning of the message identifies Dovecot. If the
-    /// name of a login process does not end in `-login`, there are two cases: `program` begins with
-    /// `dovecot`, or the line is of a log file that Dovecot writes itself. In such a file,
-    /// `program` is the process, and a level follows.
+    /// name of a login process does not end in `-login`, or if `program` contains a `/`, this is
+    /// not enough. Then `program` must begin with `dovecot`, or the line must be of a log file that
+    /// Dovecot writes itself: in such a file, `program` is the process, and a level follows.
     pub(crate) fn of(program: &str, message: &[u8]) -> Option<Self> {
         if is_postfix_server(program) {
             return Some(Self::Postfix);

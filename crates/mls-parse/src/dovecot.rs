@@ -27,8 +27,8 @@
 //!
 //! # Other messages
 //! `Login failed: …` and `Authenticate PLAIN failed: …` (`auth_verbose`) come before the end of the
-//! session, which counts the same attempt. Only 1.0 does not count an attempt without TLS that
-//! `disable_plaintext_auth` refuses.
+//! session, which counts the same attempt. Exception: 1.0 does not count an attempt that
+//! `disable_plaintext_auth` refuses because there is no TLS.
 //!
 //! # Cut lines
 //! For a refused login, a proxy writes the name of the user twice: `proxy(USER): Login failed to …:
@@ -41,7 +41,8 @@
 //! `auth_username_chars`.
 //!
 //! # Counts
-//! N attempts are all AUTH and LOGIN commands of the session. Each refused attempt is a failure.
+//! The number in `N attempts` counts all AUTH and LOGIN commands of the session. Each refused
+//! attempt is a failure.
 //! The last attempt is not a failure if the client did not finish it, or if the server had an
 //! error; the attempts before it are failures. From 2.4 on, `S/N successful auths` means that S of
 //! them had the right password. 2.3 writes `auth failed, N attempts` also if the last of several
@@ -129,8 +130,8 @@ pub(crate) static REASONS: [SessionReason; 38] = [
     reason("(no auth attempts", NoAttempt),
     reason("(disconnected before ", NoAttempt),
     reason("(disconnected during TLS handshake", NoAttempt),
-    // Dovecot checks for these before it reads the number of attempts. (Up to 2.3, it checks for
-    // `cert required` after that. Then there was an attempt.)
+    // Dovecot finds the next four reasons before it looks at the number of attempts, so there may
+    // have been none. (Up to 2.3, it finds `cert required` later: then there was an attempt.)
     reason("(cert required", Unsaid),
     reason("(client didn't send a cert", Unsaid),
     reason("(client sent an invalid cert", Unsaid),
@@ -151,7 +152,7 @@ pub(crate) fn words() -> impl Iterator<Item = &'static str> {
 pub(crate) fn names_an_attempt(line: &[u8]) -> bool {
     static USER: LazyLock<Finder> = LazyLock::new(|| Finder::new(": user="));
     static METHOD: LazyLock<Finder> = LazyLock::new(|| Finder::new(": method="));
-    // The second text is the first one as a log of Docker has it.
+    // The second text is `<>` with the escapes of Docker's JSON.
     const NOBODY: [&[u8]; 2] = [b"<>", br"\u003c\u003e"];
     let names_one = |at: &usize| {
         let user = &line[at + USER.needle().len()..];
@@ -253,8 +254,8 @@ pub(crate) fn without_level(text: &[u8]) -> &[u8] {
 }
 
 /// Whether `text` is what a login process writes about a session. `text` begins after the colon
-/// that follows the name of the process. In every version it begins with words that are known here.
-/// No client controls the text before the fields.
+/// that follows the name of the process. In every version, such a text begins with fixed words, and
+/// no client controls the text before the fields.
 pub(crate) fn is_about_session(text: &[u8]) -> bool {
     let text = without_level(text.strip_prefix(b" ").unwrap_or(text));
     LOGINS.iter().any(|words| text.starts_with(words.as_bytes()))
@@ -293,7 +294,8 @@ impl<'a> Ending<'a> {
 
     /// Reads the form of version 1.0, which has only the login processes `imap-login` and
     /// `pop3-login` (`login_group_create()`, `src/master/login-process.c`). The form has few words,
-    /// so it is not read from processes with other names. The forms of later versions are.
+    /// so [`is_about_session`] does not accept it from a process whose name does not end in
+    /// `-login`.
     fn without_reason(text: &'a [u8]) -> Option<Self> {
         let end = fields(text)?;
         let (words, fields) = (&text[..end], &text[end + b": ".len()..]);
@@ -322,8 +324,7 @@ fn fields(text: &[u8]) -> Option<usize> {
     text.find_iter(": ").find(|at| begins_with_field(&text[at + b": ".len()..]))
 }
 
-/// Whether one of the parts of `text` between colons begins with these words, and a parenthesis or
-/// nothing follows.
+/// Splits `text` at `: `. Returns whether one of the parts is `words`, alone or before ` (`.
 fn has_part(text: &[u8], words: &str) -> bool {
     text.split_str(": ").any(|part| {
         let rest = part.strip_prefix(words.as_bytes());

@@ -6,7 +6,7 @@
 //! | writer | example |
 //! |---|---|
 //! | rsyslog, sysklogd, syslog-ng, journalctl | `Jun  1 00:00:45 vm postfix/smtpd[7491]: …` |
-//! | the same without a host; Postfix's `maillog_file` without one | `Jun  1 00:00:45 postfix/smtpd[7491]: …` |
+//! | the same without a host, also in Postfix's `maillog_file` | `Jun  1 00:00:45 postfix/smtpd[7491]: …` |
 //! | with a priority | `<22>Jun  1 00:00:45 vm …`, `<22> Jun  1 …` |
 //! | FreeBSD's syslogd `-v` | `Jun  1 00:00:45 <mail.warn> vm postfix/smtpd[7491]: …` |
 //! | busybox syslogd, `OpenWrt`'s logread | `Jun  1 00:00:45 vm mail.warn postfix/smtpd[7491]: …` |
@@ -14,10 +14,10 @@
 //! | docker-postfix | `2026-11-21T07:11:22+00:00 INFO    postfix/smtpd[7491]: …` |
 //! | RFC 5424 | `1 2026-11-21T07:11:22Z vm postfix/smtpd 7491 - - …` |
 //! | Dovecot's `log_path` and `info_log_path` | `Jun  1 00:00:45 imap-login: Info: …`, `… imap(USER)<812><SESSION>: Info: …` |
-//! | the same before version 2 | `dovecot: Jun 01 00:00:45 Info: imap-login: …` |
+//! | Dovecot's log files before version 2 | `dovecot: Jun 01 00:00:45 Info: imap-login: …` |
 //! | Docker's syslog driver: a line inside a line | `Jun  1 00:00:45 vm 3f2a9c01b7de[812]: Jun  1 00:00:45 mx postfix/smtpd[7491]: …` |
 //! | Kubernetes (CRI) | `2026-11-21T07:11:22.1Z stdout F Jun  1 00:00:45 mx postfix/smtpd[7491]: …` |
-//! | the same for a container whose lines have no stamps | `Jun  1 00:00:45 vm 3f2a9c01b7de[812]: postfix/smtpd[7491]: …` |
+//! | Docker's syslog driver, if the container's lines have no stamps | `Jun  1 00:00:45 vm 3f2a9c01b7de[812]: postfix/smtpd[7491]: …` |
 //! | `docker compose logs`, with or without `-t` and colours | `postfix-1  \| Jun  1 00:00:45 mx postfix/smtpd[7491]: …` |
 //! | `docker service logs`, `kubectl logs --prefix` | `mail.1.x7k2@node1 \| …`, `[pod/mail-0/postfix] …` |
 //! | metalog | `Jun  1 00:00:45 [postfix/smtpd] …` |
@@ -190,7 +190,8 @@ fn trim_front(mut text: &[u8]) -> &[u8] {
     }
 }
 
-/// Whether a message may be a line of its own. Most messages are not, so this check is cheap.
+/// Whether a message may be a line of its own. This check is cheap, and it spares most messages the
+/// full parsing.
 fn may_be_a_line(message: &[u8]) -> bool {
     stamp::split(trim_front(without_priority(message))).is_some()
         || facility_and_rest(message).is_some()

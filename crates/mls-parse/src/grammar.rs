@@ -27,7 +27,7 @@ pub(crate) static USER: LazyLock<Finder<'static>> =
 /// A kind of message.
 #[derive(Debug)]
 pub struct MessageForm {
-    /// The outcome of the attempt, unless a part of the message decides otherwise.
+    /// The outcome of the attempt. Some parts of a message can replace it.
     pub(crate) outcome: Outcome,
     pub(crate) parts: &'static [FormPart],
 }
@@ -71,8 +71,9 @@ pub(crate) enum FormPart {
 /// The forms of Postfix: `src/smtpd/smtpd_sasl_glue.c` writes failures, `src/smtpd/smtpd.c` writes
 /// successes.
 ///
-/// `msg_warn()` in `src/util/msg.c` writes `warning: `. A client is `state->namaddr`. Postfix logs
-/// the user name since 3.7.8 and 3.8.3. It cuts user name and mechanism after 100 bytes.
+/// `msg_warn()` in `src/util/msg.c` writes `warning: `. A client is `state->namaddr`. Since 3.7.8
+/// and 3.8.3, a failure has the user name, and Postfix cuts user name and mechanism after 100
+/// bytes.
 pub static POSTFIX: [MessageForm; 3] = [
     // "%s: SASL %.100s authentication failed: %s, sasl_username=%.100s"
     MessageForm {
@@ -148,8 +149,8 @@ pub static DOVECOT: [MessageForm; 4] = [
     },
 ];
 
-/// Each line of an attempt of `daemon` with one of `outcomes` has one of these texts. The search
-/// for candidates looks for them.
+/// The texts that the search looks for. If `daemon` logs an attempt with one of `outcomes`, the
+/// line has one of these texts.
 pub(crate) fn words(daemon: Daemon, outcomes: &[Outcome]) -> Vec<&'static str> {
     let has = |outcome| outcomes.contains(&outcome);
     let mut words = Vec::new();

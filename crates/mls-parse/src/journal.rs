@@ -79,9 +79,9 @@ impl JournalEntry {
         self.ordinal.as_str().is_some_and(|ordinal| ordinal != "1")
     }
 
-    /// Whether this entry continues the line of `part`, which is an earlier entry. Before 19.03,
-    /// the parts of a line had no name. Then the next line of the same container and stream is the
-    /// next part. Each stream has its own priority.
+    /// Whether this entry continues the line of `part`, which is an earlier entry. Since Docker
+    /// 19.03 the parts of a line have the same ID. Before, they had none: then the next entry of
+    /// the same container and stream is the next part. The priority identifies the stream.
     pub(crate) fn continues(&self, part: &Self) -> bool {
         self.container == part.container
             && self.partial_id == part.partial_id

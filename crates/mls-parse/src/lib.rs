@@ -14,28 +14,39 @@
 //! mls-parse reads the lines of [Postfix's SMTP servers](grammar) and of Dovecot's login processes;
 //! `--daemon` selects one of the two. [`envelope`] lists the formats of logs. If a line of such a
 //! program has the words of an attempt but cannot be parsed, mls-parse counts it and warns;
-//! `--rejects` saves it. If a Dovecot proxy and its backend write into the same log, each login gives
-//! two records, because neither line names the other server. `grep -v '"server":"NAME"'` after
-//! mls-parse leaves out the records of one server.
+//! `--rejects` saves it. A line of an unknown program that looks like an attempt is handled in the
+//! same way.
+//!
+//! If a Dovecot proxy and its backend write into the same log, each login gives two records,
+//! because neither line names the other server. `grep -v '"server":"NAME"'` after mls-parse leaves
+//! out the records of one server.
 //!
 //! # Years
-//! A time stamp without a year gets the latest year that is not after the time when the log was
-//! written. This time is the first known one of these:
+//! A time stamp without a year gets the latest year in which it is not after the latest possible
+//! time of a line. Time zones differ by at most 26 hours, so that time is the first known one of
+//! these:
 //!
 //! 1. `--reference-time`;
-//! 2. the `mtime` of the segment, which `mls-tail --framed` takes from the gzip header or from the
-//!    file;
-//! 3. the last change of the file, if standard input is a file.
+//! 2. 26 hours after the `mtime` of the segment. `mls-tail --framed` takes the earlier one of two
+//!    times: the time in the gzip header, and the last change of the file;
+//! 3. 26 hours after the last change of the file, if standard input is a file.
 //!
 //! If none is known, as after `zcat`, mls-parse assumes that the log was written now, and warns of
 //! each year that it assumed. With `--require-year` this is an error.
 //!
 //! # Guarantees
-//! Every attempt is one record. Text that a client chooses (user name, mechanism, reverse DNS name)
-//! cannot shift a field or forge a record. There is one exception: if `auth_username_chars` of a
-//! Dovecot proxy is empty, and a relay cuts its lines after fewer than 800 bytes, a user name can look
-//! like a login of that proxy. Lines longer than 1 MiB are reported and skipped. Memory
-//! use does not grow with the log.
+//! A line about one or more attempts becomes one record, whose `attempts` is their number. Text
+//! that a client chooses (user name, mechanism, reverse DNS name) cannot shift a field or forge a
+//! record, with three exceptions:
+//!
+//! - If `auth_username_chars` of a Dovecot proxy is empty, and a relay cuts its lines after fewer
+//!   than 800 bytes, a user name can look like a login of that proxy.
+//! - Up to Postfix 3.9, a client that does not close a quote in a mechanism can move text between
+//!   mechanism, reason and user (`mechanism.rs`).
+//! - Any other program that begins its messages with text from the network can be used to forge a
+//!   line of a mail server (see "What can be forged" in [`envelope`]).
+//!
+//! Lines longer than 1 MiB are reported and skipped. Memory use does not grow with the log.
 
 pub mod clock;
 pub mod docker;

@@ -6,12 +6,12 @@
 //! attempt of the session. Both may contain the words of the server. Postfix ends a token by [its
 //! rules of quoting](token_end). So the end is known for
 //! * a token that is closed, and a token that was cut;
-//! * every token from Postfix 3.10 on, because its reason quotes the token.
+//! * every token from Postfix 3.10 on, because the reason in the line quotes the token.
 //!
-//! One case remains, up to 3.9: a quote is never closed, and the user name in the line contains the
-//! words of a refusal. The token then extends to the end of the command. Then text can move between
-//! mechanism, reason and user. The client's address and the number of attempts stay right. In this
-//! case the last refusal counts.
+//! In one case the end is not known, up to 3.9: a quote is never closed, so the token extends to
+//! the end of the command, and the user name in the line contains the words of a refusal. mls-parse
+//! then takes the last refusal as the end of the token. This can move text between mechanism,
+//! reason and user. The client's address and the number of attempts are still correct.
 
 use bstr::ByteSlice;
 

@@ -1,8 +1,8 @@
 //! Names of months, as strftime(3)'s `%b` writes them in the languages that mail servers run in.
 
-/// The names of each month: those and their abbreviations in glibc's locales for English, German,
-/// French, Spanish, Italian, Dutch, Portuguese, Polish and Russian, without a final dot and in lower
-/// case. A longer form that begins with one of them is the same month: `january`, `января`.
+/// The beginnings of the names of each month, in lower case. They match the names and abbreviations
+/// of glibc's locales for English, German, French, Spanish, Italian, Dutch, Portuguese, Polish and
+/// Russian. For example, `jan` matches `january`, and `янв` matches `января`.
 const NAMES: [&[&str]; 12] = [
     &["jan", "ene", "gen", "sty", "янв"],
     &["feb", "fév", "fev", "lut", "фев"],
@@ -23,7 +23,7 @@ pub(crate) fn number(name: &[u8]) -> Option<u32> {
     if name.len() < 3 || name.len() > 24 {
         return None;
     }
-    // This runs for every line. Most words are ASCII, and these need no allocation.
+    // mls-anonymize calls this for every line. So avoid an allocation for ASCII, the usual case.
     let mut lower = [0; 24];
     let lower = &mut lower[..name.len()];
     lower.copy_from_slice(name);

@@ -3,7 +3,8 @@
 //! an object for each part, and only the text of the last one ends in a newline. Both cut lines after
 //! 16 KiB; a runtime of Kubernetes also cuts text that was written without a newline. Lines of the
 //! other stream may come between two parts. Docker's journald driver writes an entry for each part,
-//! all at once. If they are in two blocks, they are not joined, but counted.
+//! all at once. If these entries are in two blocks, they are not joined: the line is counted as
+//! unreadable.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -15,18 +16,19 @@ use crate::envelope::cri;
 use crate::journal::JournalEntry;
 use crate::{docker, stamp};
 
-/// The texts that the search looks for. [`mls_event::long_docker_lines`] finds those of Docker.
+/// The texts by which the search finds parts of lines of Kubernetes. For parts of Docker's lines,
+/// see [`mls_event::long_docker_lines`].
 pub(crate) const WORDS: [&str; 2] = ["stdout P", "stderr P"];
 
-/// The largest number of bytes of the log from the first part of a line to its end. `before` of a
-/// segment can hold the parts of such a line. For a longer line, `before` says only that the line
-/// is too long, so the next run does not count it again.
+/// The largest length of a line in parts: the number of bytes of the log from its first part to the
+/// end of its last part. `before` of a segment can hold this many bytes. For a longer line,
+/// `before` says only that the line is too long, so the next run does not count it again.
 pub(crate) const MAX_JOINED: usize = mls_event::MAX_PARTS_BEFORE;
 
 /// A text in each journal entry that Docker's journald driver has written for a part of a line.
 pub(crate) const IN_ENTRIES: &str = "PARTIAL_MESSAGE\"";
 
-/// The parts of a line that waits for its last one.
+/// The parts that were read of a line whose last part has not come yet.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct WaitingParts {
     /// The front of the first part, and the texts of all parts: at most [`MAX_JOINED`] bytes and
@@ -117,7 +119,7 @@ pub(crate) struct ContainerLine<'a> {
     /// The text in front of the container's text in a joined line.
     front: Cow<'a, [u8]>,
     text: Cow<'a, [u8]>,
-    /// Whether more of it must follow.
+    /// Whether another part of the line must follow.
     pub(crate) goes_on: bool,
 }
 

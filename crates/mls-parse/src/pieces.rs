@@ -31,7 +31,7 @@ pub struct Pieces<'a> {
     pub port: Option<u16>,
     pub client: Option<&'a [u8]>,
     pub user: Option<&'a [u8]>,
-    /// The user in the words of a proxy, which do not cut the name.
+    /// The user name in the message of a proxy, where Dovecot does not cut it.
     pub proxied_user: Option<&'a [u8]>,
     pub reason: Option<&'a [u8]>,
     pub queue_id: Option<&'a str>,
@@ -129,7 +129,7 @@ impl<'a> Pieces<'a> {
             None if reason.is_empty() => reason,
             None => return None,
         };
-        // If the last word is longer, the reason is another one.
+        // A blank or nothing must follow the words: `no memory availableX` is another reason.
         let rest = TEMPORARY.iter().find_map(|words| reason.strip_prefix(words.as_bytes()));
         if rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b" ")) {
             self.outcome = Outcome::Error;
@@ -189,7 +189,7 @@ impl<'a> SessionFields<'a> {
             None => (&b""[..], fields.strip_prefix(b"rip=")?),
         };
         let (user, mechanism) = match before.strip_prefix(b"user=<") {
-            // There is no mechanism, and the name may contain the words before one.
+            // There is no mechanism. The user name may contain `>, method=`, so do not search it.
             Some(text) if text.ends_with(b">") => (&text[..text.len() - 1], None),
             Some(text) => {
                 let (user, mechanism) = text.rsplit_once_str(">, method=")?;

@@ -6,9 +6,9 @@
 //! | syslog-ng | `Jun  1 00:00:45 vm Last message 'postfix/smtpd[9]: wa' repeated 3 times, suppressed by syslog-ng on vm` |
 //! | metalog | `                - Last output repeated 3 times -`, `… repeated twice -` for once more |
 //!
-//! The count belongs to the last message of the same host. If the line quotes a message, it belongs
-//! to the last message of the same host that begins with the quoted text. Other counts of the same
-//! message, and lines of other hosts, may come between them.
+//! The count belongs to the last message of the same host. If the line quotes a message, the count
+//! belongs to the last message of the same host that begins with the quoted text. Between that
+//! message and the count, there may be other counts of the same message and lines of other hosts.
 
 use std::borrow::Cow;
 
@@ -37,7 +37,7 @@ pub(crate) struct Repetition {
     quoted: Option<Vec<u8>>,
 }
 
-/// The program that is added to such lines, because they have none.
+/// The program to add to a line that counts repetitions, because such a line names none.
 const TAG: &[u8] = b"repetition[0]: ";
 
 impl Repetition {
@@ -78,7 +78,7 @@ impl Repetition {
         let mut lines = lines.map(without_nul).filter(|line| !line.is_empty());
         for _ in 0..MAX_LINES {
             let line = lines.next()?;
-            // A client can write anything into a part of a line.
+            // A part of a longer line can begin with any text of a client, so it cannot be trusted.
             if is_part(line, lines.clone()) {
                 return None;
             }

@@ -101,8 +101,9 @@ impl Scanner {
         Self { written_at, ..self }
     }
 
-    /// Reads whole lines and appends the records of attempts to `out`. If `lines` is empty, a line
-    /// was skipped because it is too long. Then nothing continues the lines before it.
+    /// Reads whole lines and appends the records of attempts to `out`. An empty `lines` means that
+    /// a line was skipped because it is too long. This ends the lines that wait for their last
+    /// part.
     pub fn block(&mut self, lines: &[u8], place: BlockPosition<'_>, out: &mut Vec<u8>) {
         if lines.is_empty() {
             return self.end(place);
@@ -152,8 +153,9 @@ impl Scanner {
         }
     }
 
-    /// The hot loop: searches a whole block for texts, and reads only the lines that it finds. Ends
-    /// at the first part of a line, and returns its offset.
+    /// The hot loop: searches a whole block for texts, and reads only the lines that it finds.
+    /// Stops before a line that is the first part of a longer line, and returns its offset; else
+    /// returns the end of `range`.
     fn search(
         &mut self,
         input: &BlockInput<'_>,
@@ -275,7 +277,7 @@ impl Scanner {
         input: &BlockInput<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), &'static str> {
-        // Other programs write entries without a known member for the program.
+        // Some entries do not name their program.
         let program = entry.program().unwrap_or_default();
         let host = entry.host();
         let mut header = LineHeader {
@@ -309,7 +311,8 @@ impl Scanner {
         }
         let Some(daemon) = Daemon::of(&header.program, message) else {
             let is_attempt = self.daemons.iter().any(|daemon| daemon.is_likely(message))
-                // The program was not found. Its place has the level, perhaps after JSON.
+                // If the program is not in its usual place, `program` is the level, perhaps with
+                // JSON before it.
                 || (header.program.ends_with("warning") && looks_like_postfix(message));
             return if is_attempt { Err(NOT_ITS_PROGRAM) } else { skip(message) };
         };
@@ -356,7 +359,8 @@ impl Scanner {
         Ok(())
     }
 
-    /// Whether a program writes attempts, whatever this message is.
+    /// Whether `program` is one that logs attempts. This is the only evidence if journalctl has
+    /// left out the message.
     fn is_of_a_server(&self, program: &str) -> bool {
         self.daemons.iter().any(|daemon| match daemon {
             Daemon::Postfix => program.ends_with("smtpd"),
@@ -430,15 +434,16 @@ impl Scanner {
     }
 }
 
-/// The largest length of a line to read. Lines of syslog have at most a few thousand bytes. JSON
-/// may need three bytes for each of them, and a record must stay below its largest length.
+/// The largest length of a line to read. Lines of syslog have at most a few thousand bytes. A limit
+/// is necessary because a record must not exceed its largest length, and one byte of a line can
+/// become three bytes of JSON.
 const MAX_CANDIDATE: usize = MAX_JOINED;
 
-/// The largest time that a stamp may be later than the writing of its line. Other machines write to
-/// a log, too. Their clocks may be fast, or in another zone, and zones are up to 26 hours apart
-/// (UTC-12 to UTC+14). Without this margin a line could get a date a year too early, and no digest
-/// would count it. The disadvantage: if a log holds a whole year, the lines of its first 26 hours
-/// get the next year.
+/// A stamp may be later than the last change of its log by this time. Other machines write to a
+/// log, too. Their clocks may be fast or in another zone, and zones are up to 26 hours apart
+/// (UTC-12 to UTC+14). Without this margin, such a line would get a date that is a year too early,
+/// and no digest would count it. The disadvantage: if a log holds a whole year, the lines of its
+/// first 26 hours get a date that is a year too late.
 const CLOCKS_DIFFER: TimeDelta = TimeDelta::hours(26);
 
 const NO_ENVELOPE: &str = "there is no readable time stamp and program before the message; if grep \

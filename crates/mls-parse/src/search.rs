@@ -21,7 +21,8 @@ pub(crate) struct Search {
     /// bytes there, so its words cannot be found. The search finds every such entry.
     entries: Regex,
     hidden: Regex,
-    /// Words of an attempt. If the fast search finds their end, the second search is not needed.
+    /// Words of an attempt of Postfix. The fast search looks only for their end. If their beginning
+    /// is before the text that it found, the second search is not needed.
     certain: Vec<&'static str>,
 }
 
@@ -53,10 +54,10 @@ impl Words {
     }
 }
 
-/// The part of `words` that the fast search looks for. The search first looks for three bytes of a
-/// text, as many as the shortest text has, and compares the rest only after it has found them.
-/// ` authent` is left out, because a quarter of all lines have ` auth=`, which begins with the same
-/// bytes.
+/// The part of `words` that the fast search looks for. The search first looks for as many bytes of
+/// each text as the shortest text has: three. It compares the rest only after it has found these
+/// bytes. ` authent` is left out because a quarter of all lines have ` auth=`, which begins with
+/// the same bytes.
 fn rare(words: &'static str) -> &'static str {
     words.strip_prefix(" authent").unwrap_or(words)
 }
@@ -94,7 +95,8 @@ impl Search {
         let certain =
             if daemons.contains(&Daemon::Postfix) { words(&Daemon::Postfix) } else { vec![] };
         let fast: Vec<_> = daemons.iter().flat_map(fast).collect();
-        // Dovecot does not report every outcome: a set of words may be empty.
+        // The set of words is empty if Dovecot has no message about the outcomes. `[^\s\S]`
+        // matches nothing.
         let texts = |words: &[&str]| {
             let words = words.iter().map(|words| regex::escape(words));
             words.reduce(|a, b| format!("{a}|{b}")).unwrap_or_else(|| r"[^\s\S]".to_owned())

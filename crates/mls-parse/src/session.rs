@@ -12,9 +12,9 @@
 //! - a milter refuses the command;
 //! - the client left before it sent the password.
 //!
-//! So mls-parse does not record these commands as failures. But a log may lack the lines with
-//! `SASL`, for example because it is filtered by level. Then only the counts show the attempts.
-//! `--stats` shows their sum.
+//! No password was tested, so mls-parse does not record these commands as failures. But a log may
+//! lack the lines with `SASL`, for example because it is filtered by level. Then only the counts at
+//! the end of the sessions show the attempts. `--stats` shows the sum of these counts.
 
 use std::sync::LazyLock;
 

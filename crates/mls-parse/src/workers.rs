@@ -1,6 +1,7 @@
 //! Two threads take turns. Each reads a batch and scans it while the other one reads or scans. The
-//! records of a batch are written after those of earlier batches. A thread that is early leaves its
-//! records to the other thread. To wait and to be woken would take as long as to scan a batch.
+//! records of a batch are written after those of earlier batches. If a thread finishes a batch
+//! before its turn, it leaves the records to the other thread, which writes them later. Waiting
+//! would be slow: to be woken takes as long as to scan a batch.
 //!
 //! A pipe is read with one copy in the kernel, which costs as much as the search. The thread that
 //! has copied a batch has it in its core's cache; a thread on another core would have to fetch it
@@ -39,8 +40,8 @@ struct Reading {
     batches: u64,
     /// Whether a plain stream is journal entries; its first line decides.
     is_journal: Option<bool>,
-    /// Whether the stream is plain, and the lines that wait for their last part at its end must
-    /// still be counted.
+    /// Set for a plain stream, until the lines that still wait for their last part at its end are
+    /// counted.
     is_plain: bool,
 }
 
@@ -136,7 +137,7 @@ impl Shared {
             }
             results.unreadable = scanner.take_unreadable();
             results.years = scanner.take_assumed_years();
-            // An error waits until all earlier batches are written.
+            // After an error, first wait until all earlier batches are written.
             results = self.write(number, results, read.is_err())?;
             batch = read?;
         }
@@ -155,7 +156,7 @@ impl Shared {
     /// The next batch or the error instead of it, and its number.
     fn read(&self, spent: Batch, scanner: &mut Scanner) -> Option<(u64, anyhow::Result<Batch>)> {
         let mut reading = lock(&self.reading);
-        // Records are written at once: there is nothing to flush.
+        // `Blocks::next` gets an empty `pause`, because `Writing::write` flushes after each batch.
         if reading.has_ended {
             return None;
         }

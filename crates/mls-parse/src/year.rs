@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use mls_diag::Exit;
 
-/// A year that a stamp got from the time of the run.
+/// A year that mls-parse derived from the current time, because the time of the log is unknown.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AssumedYear {
     pub(crate) year: i32,

@@ -253,7 +253,7 @@ fn envelopes_inside_each_other_are_opened() {
             "2026-06-01T00:00:45.1Z|-|imap-login|-|1|imap-login: Info: a",
         ),
         (
-            // Deeper than anybody nests.
+            // More than `MAX_DEPTH` envelopes.
             format!("mail-1  | {}{message}", "2026-06-01T00:00:45.1Z stdout F ".repeat(5)),
             "-",
         ),

@@ -12,7 +12,7 @@
 //! | `logins` | the last 10,000 logins: `date`, `service`, `ip`, `country_code`, `asn`, `aso`, `queue_id`, and `first_seen`, the date of the first login from this address |
 //! | `suspicious_logins` | as in [`report`](crate::report) |
 //!
-//! An unknown member is null. A CSV has neither `service` nor `queue_id`.
+//! An unknown value is null. A CSV has neither services nor queue IDs.
 
 use std::collections::VecDeque;
 use std::fmt::Write;

@@ -51,8 +51,8 @@ impl Counter {
 }
 
 impl<V: Count> Counter<V> {
-    /// Holds at most `max_keys` keys of `max_bytes` in memory, which must be many times the length of
-    /// one key. A key has fewer than 64 KiB.
+    /// Holds in memory at most `max_keys` keys, which have together at most `max_bytes` bytes.
+    /// `max_bytes` must be many times the length of a key. A key has fewer than 64 KiB.
     pub(crate) fn new(max_keys: usize, max_bytes: usize) -> Self {
         Self { table: NameTable::new(max_keys, max_bytes), runs: Runs::default(), failure: None }
     }

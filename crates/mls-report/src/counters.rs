@@ -65,8 +65,8 @@ impl Counters {
         self.by_name.contains_key(name)
     }
 
-    /// The counter `name` plus these samples, the largest first. At most `most` label values have
-    /// their own series, and a value keeps its series.
+    /// Returns the counter `name` plus these samples, which must begin with the largest. A label
+    /// value that has a series keeps it. New series are added until there are `most`.
     pub(crate) fn plus(
         &self,
         name: &str,

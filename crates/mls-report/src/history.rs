@@ -68,7 +68,7 @@ pub(crate) struct LocationRef<'a> {
     pub(crate) aso: Option<&'a str>,
 }
 
-/// Addresses by server, and the last [`DAYS`] days.
+/// The attempts of each address on each server, and of each of the last [`DAYS`] days.
 #[derive(Debug)]
 pub(crate) struct History {
     /// The days as `YYYY-MM-DD`, the last day first.
@@ -133,7 +133,7 @@ impl History {
     /// Returns the index of the day; `None` if it is not one of the last [`DAYS`] days.
     fn find(&mut self, day: &str) -> Option<usize> {
         if self.names[self.last] != day {
-            // Another day than before is usually older than all known days.
+            // In a long CSV, most rows are older than all known days, so this is checked first.
             if day < self.names[DAYS - 1].as_str() {
                 return None;
             }

@@ -37,7 +37,7 @@ const MIN_SORTED: usize = 4;
 pub(crate) enum Medium {
     /// A browser. Readers can open more views of a table.
     Page,
-    /// A mail program, which may show parts that are closed in a browser.
+    /// A mail program. It may show all views at once, so a table has only one view and no commands.
     Mail,
 }
 

@@ -24,16 +24,18 @@
 //!
 //! `--account USER` lists the logins of one account instead. Suspicious logins with their evidence
 //! come first. Then each login has its time, service, queue ID, address, country and network, and
-//! the date when that address was first seen. Logins in a row from one address and service are one
-//! entry, unless they have queue IDs. The default period is all time. A CSV has neither services
+//! the date when that address was first seen. In the text, consecutive logins from one address and
+//! service are one entry if they have no queue IDs. The default period is all time. A CSV has
+//! neither services
 //! nor queue IDs; read the records of the log to see them. Letter case does not matter. `--format`
 //! is text or json: one object with `account`, `from`, `to`, `total`, `failures`, `logins` and
 //! `suspicious_logins`.
 //!
-//! Text, page and mail begin with at most five sentences. They say whether an attacker logged in, how many
+//! Text, page and mail begin with a few sentences. They say whether an attacker logged in, how many
 //! failed logins there were compared with usual, what is new, what stands out, and what to do.
-//! *Usual* is the median of the days before; at least seven days are needed. Empty sections are
-//! omitted. The report of a day without attempts has three lines. The subject of a mail begins with
+//! *Usual* is the median of the days before the period; at least seven days are needed. Empty
+//! sections are omitted. If there is nothing to list, the text has three lines. The subject of a
+//! mail begins with
 //! the same words every day, except if there are accounts to check; its `List-Id` never changes.
 //!
 //! ```sh
@@ -45,10 +47,10 @@
 //!
 //! # Many servers
 //! If the input has several values of `server`, the report lists the servers, the addresses that
-//! tried many of them, and servers that are silent. A server is *silent* if the data has no attempt
-//! of it for more than three times its usual pause, and for more than two hours, up to the end of
-//! the period. Its *usual pause* is the median of the longest pauses of its last 30 days with
-//! attempts; at least three such days are needed. So give mls-report more days than the period of
+//! tried many of them, and servers that are silent. A server is *silent* if, at the end of the
+//! period, its last attempt is more than two hours and more than three usual pauses ago. The *usual
+//! pause* is computed from the last 30 days on which the server had attempts, at least three. It is
+//! the median of the longest pauses of these days. So give mls-report more days than the period of
 //! the report:
 //!
 //! ```sh
@@ -58,10 +60,12 @@
 //!
 //! # Guarantees
 //! - The same data always gives the same report: ties are broken by name.
-//! - All counts are exact; names are compared by their first 256 bytes. Without logins, memory
-//!   stays below 64 MiB, whatever the data. Counts that do not fit go to temporary files in the
-//!   directory that `TMPDIR` names, or in `/tmp`. Only the lists of *new* names have a limit: if
-//!   there were more than 400,000 addresses or users before the period, a note says so.
+//! - Counts of failures are exact; names are compared by their first 256 bytes. Without logins,
+//!   memory stays below 64 MiB, whatever the data. Counts that do not fit go to temporary files in
+//!   the directory that `TMPDIR` names, or in `/tmp`. Two things have a limit, and a note says if
+//!   it is exceeded: 10,000 servers have a count of their own, and the lists of *new* names
+//!   consider 400,000 addresses and users before the period. Users with logins are counted up to
+//!   100,000.
 //! - With `--since-last` on FILE, every attempt is in exactly one digest that mls-mail commits.
 //!   This includes an attempt that is logged late, because the position in the file decides, not
 //!   the date. The same is true for the logins of `--logins` FILE. `--committed-by` names the

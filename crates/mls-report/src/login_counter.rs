@@ -1,7 +1,7 @@
-//! Counts users and logins on a second thread while the first one reads.
+//! Counts failed logins by user and address on a second thread, while the first thread reads.
 //!
-//! Users and the addresses that tried them are most of the data of a report. Counting them takes as
-//! long as reading the rows, so two threads need half the time of one.
+//! Pairs of user and address are most of the data of a report. Counting them takes as long as
+//! reading the rows, so two threads need half the time of one.
 
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};

@@ -18,7 +18,7 @@ use mls_state::mail_cursor::{FIELD, MailCursor, header_text};
 
 use crate::attachment::Attachment;
 
-/// Length of a domain name (RFC 1035).
+/// Largest length of a domain name in characters (RFC 1035).
 const MAX_LABEL: usize = 253;
 
 /// A report as a mail message.
@@ -26,7 +26,7 @@ pub(crate) struct Message<'a> {
     pub(crate) subject: &'a str,
     /// Seed of the Message-ID: the same content always gets the same Message-ID.
     pub(crate) content_id: &'a str,
-    /// The subject of the report: this machine, or a title.
+    /// The name of this machine, or the title of the report.
     pub(crate) name: &'a str,
     pub(crate) date: DateTime<FixedOffset>,
     pub(crate) text: String,

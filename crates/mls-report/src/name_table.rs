@@ -1,4 +1,4 @@
-//! A hash table from names to values, bounded in both.
+//! A hash table from names to values. The number of names and their bytes are limited.
 //!
 //! All names are in one string, one after the other. So a new name needs no allocation, and
 //! removing all names is free. The report of a day with a million different logins takes a fifth

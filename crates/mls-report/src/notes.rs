@@ -42,8 +42,9 @@ pub(crate) fn notes(tally: &Tally) -> Vec<String> {
     empty.into_iter().chain(errors).chain(full).collect()
 }
 
-/// Returns the note for a report without any country or autonomous system. Databases have neither
-/// for local networks. Records have neither if they do not come from mls-enrich.
+/// Returns a note if no country or no autonomous system is known. If all addresses are local, there
+/// is no note, because databases do not have local networks. Records have neither if they do not
+/// come from mls-enrich.
 pub(crate) fn unknown_origin(
     has_records: bool,
     addresses: &List<Address>,

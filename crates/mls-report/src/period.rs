@@ -23,8 +23,8 @@ pub(crate) struct Period {
     pub(crate) from: Option<NaiveDateTime>,
     /// The minute after the last one; `None` if it has no end.
     pub(crate) to: Option<NaiveDateTime>,
-    /// Offset in the file at which the period begins. If there is one, it decides which rows belong to the
-    /// period, not their dates: rows can be written late.
+    /// Offset in the file at which the period begins. If it is set, the positions of rows decide
+    /// whether they belong to the period, because rows can be written late. Otherwise the dates do.
     pub(crate) offset: Option<u64>,
     pub(crate) last_day: NaiveDate,
     /// Its name in titles: `today`, a date, or a range.

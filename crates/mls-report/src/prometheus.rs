@@ -4,8 +4,8 @@
 //! A report of a period consists of gauges. With `--since-last`, most metrics are counters, whose
 //! names end in `_total`. Each run replaces the file and adds the new rows to the counters. So they
 //! never decrease, and `rate()` and `increase()` work. A counter starts at 0 when the file is
-//! written for the first time. Unknown values have no series: their number is the difference
-//! between the total and the sum over a label.
+//! written for the first time. Unknown values, and values above the limit `--top`, have no series.
+//! So the sum over a label can be smaller than the total.
 //!
 //! The names of these counters begin with `maillogsentinel_`:
 //!
@@ -18,8 +18,8 @@
 //!
 //! User names and addresses are never labels: attackers choose them, and a time series database
 //! keeps each value for a long time. `--top` limits the number of series for a label; 500 is enough
-//! for all countries. The log gives the names of servers; anybody can send any name to a central
-//! log host over UDP.
+//! for all countries. The limit also protects the label `server`: anybody can send any server name
+//! to a central log host over UDP.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -41,7 +41,7 @@ pub(crate) fn render(report: &Report) -> String {
 }
 
 /// The metrics of `--since-last`: the counters of the last run plus the numbers of this report.
-/// `end` is the end of the report.
+/// `end` is the position at which this report ends.
 pub(crate) fn render_counters(
     report: &Report,
     earlier: &Counters,
@@ -157,8 +157,8 @@ impl Metrics {
         self.metric(name, "gauge", help, samples);
     }
 
-    /// Adds a metric and its samples, if it has any. Adds the values of samples with the same labels, because
-    /// the collector refuses a file with two of them.
+    /// Writes a metric, if it has samples. Samples with the same labels become one sample with
+    /// their sum, because the collector refuses a file in which two samples have the same labels.
     fn metric(
         &mut self,
         name: &str,

@@ -1,4 +1,4 @@
-//! The lists of a report. Each list takes one pass over the counts.
+//! Makes the lists of a report. Each function reads its counts in one pass.
 
 use std::io;
 use std::net::IpAddr;
@@ -80,8 +80,8 @@ impl UserTotal {
 }
 
 impl LoginLists {
-    /// Makes the lists. Attempts without a user name have rows only if no attempt has a user name.
-    /// Otherwise their addresses are only in the other lists.
+    /// Makes the lists. If no attempt has a user name, `logins` has a row for each address.
+    /// Otherwise attempts without a user name have no row in `logins`.
     pub(crate) fn new(counts: LoginCounts, before: &Seen, n: usize) -> io::Result<Self> {
         let LoginCounts { counter, has_users } = counts;
         let (mut logins, mut users) = (Ranking::new(n), Ranking::new(n));
@@ -164,7 +164,7 @@ impl AddressLists {
         let before = &tally.addresses_before;
         let mut known = 0;
         let mut end = |AddressTotal { ip, past, servers }: &AddressTotal| {
-            // Other addresses only tried in the past.
+            // This address tried only before the period.
             if past.inside == 0 {
                 return;
             }

@@ -14,7 +14,7 @@
 //! | `period` | `label`; `from`, the first minute, and `to`, the minute after the last one; null if there is no such limit |
 //! | `attempts` | failed logins in the period |
 //! | `previous_attempts` | failed logins in the period of the same length before it; null if the data does not reach so far back |
-//! | `usual_attempts` | median of the attempts per day in the 28 days before the period; null if the data has fewer than 7 of these days |
+//! | `usual_attempts` | median of the attempts per day, in up to 28 of the days in `days` that are before the period; null if the data covers fewer than 7 of them |
 //! | `total_attempts` | failed logins in all data that was read |
 //! | `servers` | attempts by `server`, with `addresses`, the number of its addresses in the period, and `last_attempt` of any outcome in the data up to the end of the period |
 //! | `silent_servers` | servers whose pause at the end of the period is longer than usual: `server`, `last_attempt`, `pause_minutes`, `usual_pause_minutes`, `attempts`; the longest pause first; none if the data has only one server |
@@ -31,7 +31,7 @@
 //! | `hours` | 24 numbers: attempts by hour of the day |
 //! | `weekday_hours` | 7 lists of 24 numbers: attempts by weekday, Monday first, and hour |
 //! | `days` | the 30 days up to the last day of the period: `date`, `attempts` |
-//! | `slow_attackers` | addresses that tried on at least 5 of those 30 days, and on average at most 10 times on each of these: `ip`, `days`, `attempts` on those days |
+//! | `slow_attackers` | addresses that tried in the period and on at least 5 of the 30 days, at most 10 times a day on average: `ip`, `days` with attempts, `attempts` in the 30 days |
 //! | `distributed_attacks` | users that were tried from at least 5 addresses: `user`, `addresses`, `attempts` |
 //! | `new` | `addresses`, `users` and `countries` that are not in the data before the period; null if the data has nothing before it |
 //! | `csv` | `name`, `bytes` (decompressed), `rows` of the input; null if it is not CSV |
@@ -196,7 +196,7 @@ members! {
     DayCount {
         date: String,
         attempts: u64,
-        /// Whether the period has a part of that day.
+        /// Whether the period overlaps that day.
         #[serde(skip)]
         inside: bool,
         /// Whether the data begins on that day or earlier.
@@ -308,7 +308,7 @@ impl Report {
         })
     }
 
-    /// Returns the subject of the report: the title, or the name of this machine.
+    /// Returns the title of the report, or the name of this machine.
     pub(crate) fn name(&self) -> &str {
         self.title.as_deref().unwrap_or(&self.server.name)
     }

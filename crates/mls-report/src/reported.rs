@@ -2,8 +2,9 @@
 //!
 //! A login can be recorded, or become suspicious, after the digest of its day. So `--since-last` does not
 //! select findings by their dates. It reports the findings of the last 30 days that are in no earlier
-//! digest. mls-mail commits their keys together with each digest. The keys travel in a header field of the
-//! mail, so they are shorter and fewer than those in the ledger of mls-alert ([`mls_state::alerted`]).
+//! digest. mls-mail commits the keys of the findings together with each digest. mls-report passes
+//! the keys in a header field of the mail, so they are shorter and fewer than the keys in the
+//! ledger of mls-alert ([`mls_state::alerted`]).
 
 use chrono::{DateTime, Days, FixedOffset, NaiveDate};
 use data_encoding::BASE64;
@@ -11,7 +12,7 @@ use mls_event::Finding;
 use mls_state::cursor_file::sha256;
 use serde::{Deserialize, Serialize};
 
-/// Findings of older logins are not reported, because they were recorded, or became suspicious, too late.
+/// Findings of logins that are older than this are not reported.
 const DAYS: Days = Days::new(30);
 
 /// Largest number of findings that are remembered. If there are more, the oldest are forgotten, and findings
@@ -75,7 +76,7 @@ fn day(date: NaiveDate) -> u16 {
     u16::try_from(days.max(0)).unwrap_or(u16::MAX)
 }
 
-/// Returns the end of the day in the last time zone on earth.
+/// Returns a moment after the end of the day in every time zone.
 fn end_of(day: u16) -> Option<DateTime<FixedOffset>> {
     let date = NaiveDate::default().checked_add_days(Days::new(u64::from(day) + 2))?;
     Some(date.and_hms_opt(0, 0, 0)?.and_utc().fixed_offset())

@@ -73,7 +73,7 @@ pub(crate) struct ReportRun {
     pub(crate) machine: Machine,
 }
 
-/// The subject of the report.
+/// The inputs and the period of the report.
 pub(crate) struct Scope {
     /// More than one if the command line names several files.
     sources: Vec<AttemptSource>,
@@ -213,8 +213,8 @@ impl ReportRun {
             return Ok(Some(CursorFile::load(path)?.unwrap_or_else(CursorFile::start)));
         }
         // The configuration names the CSV and the cursor file of the same sink. A CSV that was
-        // written by hand has no cursor file. The state file of the Python original has a position
-        // in the log, but none in the CSV.
+        // written by hand has no cursor file. The state file of the Python original is ignored: it
+        // has a position in the log, but none in the CSV.
         let default = self.config.paths.csv_cursor();
         let default = default.filter(|path| self.args.files.is_empty() && path.exists());
         let cursor = default.map_or(Ok(None), |path| CursorFile::load(&path))?;
@@ -286,7 +286,8 @@ impl ReportRun {
             interval: self.config.systemd.extraction_schedule.clone(),
             generated: self.now,
             zone: self.args.zone.timezone,
-            // A counter keeps its series, even if many others were larger this time.
+            // For counters, list all names. A name that has a series must be counted in each run,
+            // even if it is not among the first `--top` names of this run.
             top: if scope.counters.is_some() { usize::MAX } else { self.args.top.into() },
         };
         Report::new(tally, logins, about)
@@ -330,7 +331,8 @@ impl ReportRun {
         };
         let horizon = sought.horizon();
         let mut watch = LoginWatch::start(sought, logins.map(|logins| (logins, reading.clone())))?;
-        // The rules need both outcomes.
+        // Without logins, the rules find nothing. So the earlier failures are read only if there is
+        // an input of logins.
         let files = scope.earlier.files.iter().filter(|_| looks_back);
         for file in files.filter(|file| horizon.is_none_or(|horizon| is_since(file, horizon))) {
             mls_attempts::read_rotated(file, &reading, |attempt| watch.attempt(attempt, false))?;

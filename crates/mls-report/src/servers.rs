@@ -1,10 +1,10 @@
 //! Collects data about each server: the number of its attempts, the time of the last one, and the
 //! usual pause between attempts.
 //!
-//! A server is *silent* if the data has no attempt of it for more than [`SILENT_TIMES`] times its
-//! usual pause, and for more than two hours, up to the end of the period. Its *usual pause* is the
-//! median of the longest pauses of its last 30 days with attempts, so one long outage in the past
-//! does not raise it. There must be at least [`MIN_DAYS`] such days. Attempts of any outcome count.
+//! A server is *silent* if, at the end of the period, its last attempt is more than two hours and
+//! more than [`SILENT_TIMES`] usual pauses ago. The *usual pause* is computed from the last 30 days
+//! on which the server had attempts, at least [`MIN_DAYS`]. It is the median of the longest pauses
+//! of these days, so one long outage in the past does not raise it. Attempts of any outcome count.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -23,8 +23,8 @@ const MAX_SERVERS: usize = 10_000;
 /// A server is silent after a pause of more than this number of usual pauses.
 pub(crate) const SILENT_TIMES: i64 = 3;
 
-/// A server is never silent after a shorter pause than this, in minutes: the logs of many servers
-/// are read once an hour.
+/// A server is silent only after a longer pause than this, in minutes: the logs of many servers are
+/// read once an hour.
 const MIN_PAUSE: i64 = 120;
 
 /// Smallest number of days with attempts from which the usual pause is computed.
@@ -55,7 +55,8 @@ pub(crate) struct Server {
     last: Option<i64>,
     /// The day of its last attempt.
     day: i64,
-    /// The longest pause, in minutes, that ended on each of its last days with attempts.
+    /// For each of its last days with attempts, the longest pause that ended on that day, in
+    /// minutes.
     pauses: VecDeque<i64>,
 }
 

@@ -1,10 +1,10 @@
 //! `--since-last`: selects the rows from the end of the last digest to the last commit of the sink.
 //!
 //! mls-mail commits the end of a digest together with the mail, in its ledger. For counters, the
-//! file of the metrics holds the end ([`crate::counters`]). The position of a row in its file
-//! decides which digest has it, not its date: failures and logins have one position each. So a row
-//! that is recorded late is also in exactly one digest. A finding is in a digest if no earlier digest
-//! has reported it ([`crate::reported`]).
+//! file of the metrics holds the end ([`crate::counters`]). The end is a position in the file of
+//! failures and a position in the file of logins. These positions select the rows; dates do not. So
+//! a row that is recorded late is also in exactly one digest. A finding is in a digest if no
+//! earlier digest has reported it ([`crate::reported`]).
 
 use std::io;
 use std::path::Path;
@@ -47,7 +47,8 @@ pub(crate) struct DigestEnd {
 /// The digest that is made in this run.
 #[derive(Debug)]
 pub(crate) struct NextDigest {
-    /// The commit that it starts from.
+    /// The sequence number of the last commit. mls-mail refuses the digest if another run has
+    /// committed since then.
     base: u64,
     /// Its end, with the findings that earlier digests reported.
     end: DigestEnd,
@@ -56,13 +57,13 @@ pub(crate) struct NextDigest {
 }
 
 impl NextDigest {
-    /// The cursor that mls-mail commits with the digest, if the digest reports these findings.
+    /// The cursor that mls-mail commits with a digest that reports these findings.
     pub(crate) fn cursor(&self, findings: &[Finding<'_>]) -> anyhow::Result<MailCursor> {
         let cursor = serde_json::to_value(self.end(findings))?;
         Ok(MailCursor { base: self.base, until: self.end.until, cursor })
     }
 
-    /// Returns the end of the digest, if the digest reports these findings.
+    /// Returns the end of a digest that reports these findings.
     pub(crate) fn end(&self, findings: &[Finding<'_>]) -> DigestEnd {
         let reported = self.reported().map(|reported| reported.with(findings, self.end.until));
         DigestEnd { reported, ..self.end.clone() }

@@ -1,5 +1,6 @@
-//! The first sentences of a digest, at most five: whether an attacker logged in, how many tried, what is
-//! new, what stands out, and what to do. The first one is the headline of the page.
+//! The first sentences of a digest: whether an attacker logged in, how many logins failed, what is
+//! new, what stands out, and what to do. The first one is the headline of the page. If there is no
+//! verdict about logins, one or two more sentences say how to get it.
 
 use chrono::TimeDelta;
 use mls_event::display_system;
@@ -24,7 +25,7 @@ const MAX_NAME: usize = 40;
 /// The largest number of new countries to name.
 const MAX_COUNTRIES: usize = 5;
 
-/// The sentences. The first one is the verdict, if logins are recorded.
+/// The sentences. The first one is the verdict, if an input can contain successful logins.
 pub(crate) fn sentences(report: &Report) -> Vec<String> {
     let verdict = &report.verdict;
     let mut sentences = Vec::new();

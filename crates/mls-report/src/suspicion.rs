@@ -27,7 +27,7 @@ pub(crate) const MAX_FINDINGS: usize = 10_000;
 /// Largest number of batches that wait for the other thread.
 const MAX_WAITING: usize = 4;
 
-/// Largest number of users whose logins are counted exactly.
+/// Largest number of users with logins that are counted. Logins are always counted exactly.
 const MAX_USERS: usize = 100_000;
 
 #[derive(Clone, Debug, Default)]
@@ -114,8 +114,8 @@ pub(crate) struct LoginWatch {
 }
 
 impl LoginWatch {
-    /// Starts the thread. Logins come from `source`, if there is one. Exit 75 if the system cannot
-    /// start a thread.
+    /// Starts the thread. `logins` is the second input, if there is one. Exit 75 if the system
+    /// cannot start a thread.
     pub(crate) fn start(
         sought: Sought<'_>,
         logins: Option<(LoginInput, ReadOptions)>,
@@ -146,7 +146,8 @@ impl LoginWatch {
         Ok(Self { dates: DateReader::new(zone), batch: PeriodBatch::default(), batches, thread })
     }
 
-    /// Passes on an attempt of the first input, after the logins before it.
+    /// Sends an attempt of the first input to the thread, which first observes the logins that are
+    /// older than this attempt.
     pub(crate) fn attempt(&mut self, attempt: &Attempt<'_>, is_inside: bool) {
         if self.batch.attempts.add(attempt, &mut self.dates) {
             self.batch.are_inside.push(is_inside);

@@ -13,7 +13,7 @@ use mls_attempts::Attempt;
 /// The key of an unknown value. Text has no NUL.
 const UNKNOWN: &str = "\0";
 
-/// Ends each part of a joined key. A row is one line, so no part has it.
+/// Ends each value in a joined key. A row is one line, so no value contains a line feed.
 pub(crate) const JOINT: u8 = b'\n';
 
 /// The key of a value that may be unknown. An empty value is unknown, too.
@@ -52,9 +52,9 @@ pub(crate) struct Tally {
     pub(crate) attempts: u64,
     /// Logins of the period that the server could not check.
     pub(crate) errors: u64,
-    /// In the period of the same length before the period.
+    /// Failed logins in the period of the same length directly before the period.
     pub(crate) previous: u64,
-    /// In all data.
+    /// Failed logins in all data.
     pub(crate) total: u64,
     /// The first and the last date of all data.
     pub(crate) extent: Option<(String, String)>,

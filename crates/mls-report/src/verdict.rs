@@ -12,7 +12,7 @@ const MAX_ACCOUNTS: usize = 50;
 /// The verdict, in words.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Verdict {
-    /// The first line; `None` if logins are not recorded.
+    /// The first line; `None` if no input can contain successful logins.
     pub(crate) headline: Option<String>,
     /// How to get a verdict, if there is none.
     pub(crate) hint: Option<&'static str>,

@@ -58,7 +58,7 @@ pub(crate) fn scaled(n: u64, most: u64, whole: u64) -> u64 {
     u64::try_from(part).unwrap_or(whole)
 }
 
-/// A name for people, without characters that hide or that change the direction of text.
+/// A name for people. Characters that are invisible or change the direction of text are replaced.
 pub(crate) fn safe(text: impl AsRef<str>) -> String {
     display_text(text.as_ref()).into_owned()
 }

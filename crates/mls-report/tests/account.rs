@@ -64,7 +64,7 @@ guessed: dora logged in from 203.0.113.9 (VN, AS64512 Example) on 2026-06-01 at
     assert_eq!(json["suspicious_logins"][0]["ip"], "203.0.113.9");
     assert_eq!(json["logins"][1]["queue_id"], "4bXyZ01234567");
     assert_eq!(json["logins"][2]["first_seen"], "2026-06-01T03:05:00Z");
-    // The period hides logins, but the rules and the first dates look back.
+    // Logins before the period are not shown, but the rules and `first_seen` use them.
     let since = ["--account", "dora", "--since", "2026-06-01 03:06", "--format", "json"];
     let json: Value = serde_json::from_str(&account(&since, &stream("dora"))).unwrap();
     assert_eq!(json["total"], 1);

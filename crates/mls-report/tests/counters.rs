@@ -22,7 +22,7 @@ impl Site {
         self.0.path().join(name)
     }
 
-    /// Appends so many failures of a country to the CSV.
+    /// Appends `n` failures of a country to the CSV.
     fn record(&self, n: usize, country: &str) {
         let mut text = fs::read_to_string(self.path("f.csv")).unwrap_or_else(|_| HEADER.to_owned());
         for _ in 0..n {
@@ -74,7 +74,8 @@ fn counters_start_at_zero_and_grow_with_new_rows() {
     site.record(1, "DE");
     site.record(1, "FR");
     site.assert("4", "{country_code=\"DE\"} 1 {country_code=\"FR\"} 3");
-    // There may be two series: more countries count in the total only, and these two continue.
+    // At most two countries have a series, and they keep it. Other countries count only in the
+    // total.
     site.record(5, "CN");
     site.record(5, "US");
     site.record(1, "FR");
@@ -101,7 +102,7 @@ fn counters_exist_before_the_first_row() {
     let site = Site::new();
     site.assert("0", "");
     site.record(3, "FR");
-    // These rows are older than the counters.
+    // The first run found no CSV. These rows have dates before that run, so they are not counted.
     site.assert("0", "");
     site.record(1, "FR");
     site.assert("1", "{country_code=\"FR\"} 1");

@@ -56,13 +56,14 @@ fn only_attempts_of_the_named_servers_count() {
         assert_eq!(count(&[]), 3);
         assert_eq!(count(&["--server", "mx2"]), 1);
         assert_eq!(count(&["--server", "mx2", "--server", "mx1"]), 2);
-        // Every line can be read, even if none is of that server.
+        // No line is of this server, but that is not an error, because every line can be read.
         assert_eq!(count(&["--server", "mx4"]), 0);
     }
 }
 
-/// Twenty servers on six days, an attempt every two hours; `mx07` ends in the evening of the fifth
-/// day. One address tries all servers on the last day, another one twelve, another one four.
+/// Twenty servers on six days, with an attempt every two hours. `mx07` has no attempts after 18:00
+/// on the fifth day. On the last day, three addresses try many servers: 19 (all but `mx07`), 12 and
+/// 4.
 fn fleet() -> String {
     let mut input = String::new();
     for (day, hour) in (1..=6).flat_map(|day| (0..24).step_by(2).map(move |hour| (day, hour))) {

@@ -93,7 +93,7 @@ fn a_reader_that_exits_is_not_an_error() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // Nobody is there to read before there is anything to write.
+    // Close the pipe of the output before the tool writes to it.
     drop(report.stdout.take());
     drop(report.stdin.take());
     let output = report.wait_with_output().unwrap();
@@ -116,7 +116,7 @@ fn a_file_that_may_not_be_read_says_so() {
 fn a_large_file_shows_progress_on_a_terminal_and_nowhere_else() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("large.csv");
-    // A hole: a hundred million bytes that take no room.
+    // A sparse file: a hundred million bytes that use no disk space.
     fs::File::create(&file).unwrap().set_len(100_000_000).unwrap();
     let tool = env!("CARGO_BIN_EXE_mls-report");
     let command = format!("{tool} {} >{}", file.display(), dir.path().join("out").display());

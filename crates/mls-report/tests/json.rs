@@ -1,5 +1,5 @@
-//! The JSON format. A consumer knows every member and refuses any other. It reads reports of
-//! generated days, and compares their numbers with simple counts made here.
+//! The JSON format. The types of this test have every member of a report, and refuse any other
+//! member. The test compares the numbers of reports with simple counts of the generated rows.
 
 #![expect(clippy::struct_field_names, reason = "the names are the JSON's")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]

@@ -122,8 +122,8 @@ fn a_mail_stays_within_the_limits_of_mail_programs() {
     let html = page(&hostile_csv());
     let style = html.split("<style>").nth(1).unwrap().split("</style>").next().unwrap();
     assert!(style.len() < 8192, "the style sheet has {} characters", style.len());
-    // Outlook ignores max-width, and takes width and place of a table from its attributes. Only
-    // Outlook reads these comments.
+    // Outlook ignores max-width. It takes the width and the alignment of a table from attributes.
+    // Only Outlook reads the `[if mso]` comments.
     assert!(!style.replace("(max-width", "").contains("max-width"));
     let body = html.split("<body>").nth(1).unwrap().trim_start();
     let outlook = "<!--[if mso]><table role=\"presentation\" align=\"center\" width=\"896\"><tr><td><![endif]-->";

@@ -101,7 +101,7 @@ fn each_suspicious_login_is_in_one_digest_also_if_it_is_recorded_late() {
     // This login was before the digest, and is recorded after it.
     record.logins += &row(190, "dora");
     assert_eq!(record.named(), ["dora"]);
-    // Until a mail is accepted, the next run says the same.
+    // No mail has committed the digest, so the next run reports the same login again.
     assert_eq!(record.named(), ["dora"]);
     record.mail();
     assert_eq!(record.named(), [""; 0]);
@@ -121,7 +121,7 @@ fn each_suspicious_login_is_in_one_digest_also_if_it_is_recorded_late() {
     for (minutes, name) in [(197, "gert"), (197, "hans"), (196, "ida")] {
         write!(record.failures, "{}", other(row(minutes, name))).unwrap();
     }
-    // Rows of the CSV are in order of arrival: the rules see these failures after the others.
+    // These failures are old, but they are the last rows of the CSV, so the rules see them last.
     assert_eq!(record.named(), ["fred"]);
     record.mail();
     assert_eq!(record.named(), [""; 0]);

@@ -148,7 +148,7 @@ fn rules_look_back_into_rotated_files_of_both_outcomes() {
     }
     std::fs::write(path("f.csv.1"), rotated).unwrap();
     std::fs::write(path("f.csv"), FAILURES).unwrap();
-    // One of the two users has used the address for long.
+    // `emil` already used this address before the failures, so only `dora` is suspicious.
     let known = row("2026-05-20 10:00", "198.51.100.7", "emil");
     std::fs::write(path("logins.csv.1"), format!("{LOGINS}{known}")).unwrap();
     let rows = [

@@ -71,7 +71,7 @@ pub fn newer_than(log: &Path, path: &Path) -> anyhow::Result<Option<PathBuf>> {
     Ok(names.into_iter().find(|name| name.age.as_ref().is_some_and(is_newer)).map(|name| name.path))
 }
 
-/// How often to list the files again if two listings differ.
+/// The largest number of tries to open the files. A try fails if two listings differ.
 const TRIES: u32 = 50;
 
 impl Chain {
@@ -102,8 +102,8 @@ impl Chain {
         )))
     }
 
-    /// Returns whether the files have not changed since they were opened, except that the log may
-    /// have grown. If not, a file may have been copied or truncated meanwhile.
+    /// Returns whether all files still have the size that they had when they were opened; the log
+    /// itself may have grown. Another size means that a file was copied or truncated meanwhile.
     #[must_use]
     pub fn is_unchanged(&self) -> bool {
         self.files.iter().all(|file| {
@@ -112,7 +112,8 @@ impl Chain {
         })
     }
 
-    /// Returns the first of the files whose name has a date after this day, such as 20260601.
+    /// Returns the oldest file whose name has a date after `day`. A `day` is a number such as
+    /// 20260601.
     #[must_use]
     pub fn dated_after(&self, day: u64) -> Option<&Path> {
         let log = self.files.last().filter(|file| !file.is_rotated)?.path.file_name()?;
@@ -199,7 +200,7 @@ impl Chain {
 #[derive(Debug, PartialEq, Eq)]
 struct NamedFile {
     path: PathBuf,
-    /// The age that its name says; `None` for the log itself.
+    /// The age according to the file name; `None` for the log itself.
     age: Option<Age>,
     compression: NamedCompression,
 }

@@ -1,5 +1,5 @@
-//! The committed part of a chain. Its sink, the tool that appends to the newest file, has committed
-//! it.
+//! Finds the part of a chain that was committed by its sink, the tool that appends to the newest
+//! file.
 
 use std::io;
 use std::path::Path;
@@ -50,7 +50,8 @@ impl Committed {
         if chain.files[newest].has_rows(offset)? {
             return Ok(Some(Point { file: newest, offset }));
         }
-        // Every CSV begins with the same header. So the file must be newer than the newest known file.
+        // Only the header is committed. Every CSV begins with it, so the prefix can match an older
+        // file. The sink's current file is newer than all rotated files that the cursor knows.
         let is_newer = match self.rotated.first() {
             Some(after) => match chain.newest_with_prefix(after)? {
                 Some(known) => newest > known,

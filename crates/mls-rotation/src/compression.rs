@@ -106,8 +106,8 @@ impl Compression {
     }
 }
 
-/// The newest MTIME (RFC 1952, section 2.3.1) of the gzip members that were read: the last change of the log
-/// that gzip(1) compressed.
+/// The newest MTIME (RFC 1952, section 2.3.1) of the gzip members that were read. gzip(1) stores
+/// the last change of the log there.
 #[derive(Clone, Debug, Default)]
 pub struct CompressedAt(Arc<AtomicU32>);
 

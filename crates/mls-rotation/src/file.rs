@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 use crate::Compression;
 use crate::lines::Lines;
 
-/// What stat(2) says about a file. It is only a hint that there is nothing new to read. It never identifies a
-/// file: names change, inode numbers are used again, clocks jump.
+/// What stat(2) says about a file. If all values are the same as at the last read, there is nothing
+/// new to read. If some differ, they do not show which file it is: inode numbers are used again,
+/// and clocks jump. Then only the content identifies the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileStat {
     device: u64,
@@ -33,7 +34,8 @@ impl FileStat {
         Self { device: metadata.dev(), inode: metadata.ino(), size: metadata.len(), mtime }
     }
 
-    /// Returns whether both belong to the same file, even if its name has changed.
+    /// Returns whether both belong to the same file, even if its name has changed. This is certain
+    /// only while the file exists: later, another file can get its inode number.
     #[must_use]
     pub fn is_same_file(&self, other: &Self) -> bool {
         (self.device, self.inode) == (other.device, other.inode)
@@ -98,7 +100,7 @@ impl ChainFile {
         }
     }
 
-    /// Returns the lines of a compressed file.
+    /// Returns a reader of the decompressed lines.
     ///
     /// # Errors
     /// Any I/O error.
@@ -164,8 +166,8 @@ impl ChainFile {
         prefix.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
     }
 
-    /// Returns whether the first `length` bytes are more than one line. One line can be the header
-    /// of a CSV. All CSV files have the same header, so it identifies none.
+    /// Returns whether the first `length` bytes are more than one line. One line alone can be the
+    /// header of a CSV, which is the same in all CSV files and so does not identify a file.
     pub(crate) fn has_rows(&self, length: u64) -> io::Result<bool> {
         let head = self.head()?;
         let first_line = memchr::memchr(b'\n', &head).map_or(head.len(), |newline| newline + 1);
@@ -228,7 +230,7 @@ impl ChainFile {
     }
 }
 
-/// A range of a file. It does not use the position of the descriptor.
+/// A range of a file. Reading it does not move the position of the descriptor.
 pub(crate) struct FileRange<F> {
     pub(crate) file: F,
     pub(crate) offset: u64,

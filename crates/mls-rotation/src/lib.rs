@@ -10,7 +10,7 @@
 //! | [`names`] | is this a rotated file of that log, and how old is it? |
 //! | `chain` | which files are there, oldest first? |
 //! | `file` | what are the bytes of one file? |
-//! | `lines`, `compression` | what are the lines of a compressed file? |
+//! | `lines`, `compression` | what are the lines of a file, decompressed if necessary? |
 //! | `position` | where is a stored position now? |
 //! | `committed` | how much of each file has its sink committed? |
 //! | `surplus` | how is a file cut to what was committed? |

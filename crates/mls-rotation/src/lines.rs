@@ -1,4 +1,4 @@
-//! The lines of a compressed file, read once from the beginning to the end.
+//! Reads the decompressed lines of a file once, from the beginning to the end.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -10,7 +10,7 @@ use crate::Compression;
 use crate::compression::{CompressedAt, is_damage};
 use crate::file::FileRange;
 
-/// Reads the lines of a file. It has a position in the decompressed bytes.
+/// A reader of the lines of a file. Its position is an offset in the decompressed bytes.
 pub struct Lines {
     content: Box<dyn Read + Send>,
     buffer: Vec<u8>,
@@ -23,7 +23,7 @@ pub struct Lines {
     window: Vec<u8>,
 }
 
-/// What follows at the position.
+/// What [`Lines::next`] has read.
 #[derive(Debug)]
 pub enum Piece<'a> {
     /// Whole lines. The last line of a file may lack its newline, because a compressed file does not grow.

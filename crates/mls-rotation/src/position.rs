@@ -13,9 +13,9 @@ pub struct Position {
     /// Fingerprint of the bytes before it in its file.
     #[serde(flatten)]
     pub prefix: Fingerprint,
-    /// Fingerprint of a whole older file, if at most one line comes before the position. One line
-    /// alone does not identify a file. The older file is the newest one with more than one line. If
-    /// there is none, this is [`Fingerprint::empty`].
+    /// Set if at most one line comes before the position, because one line alone does not identify
+    /// a file. Then it is the fingerprint of the newest whole older file that has more than one
+    /// line, or [`Fingerprint::empty`] if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Fingerprint>,
 }

@@ -18,11 +18,12 @@ impl ChainFile {
         io::Read::read(&mut reader, &mut next).map(|n| n > 0)
     }
 
-    /// Cuts the file to `length` bytes, durably. Replaces a compressed file by a shorter one that
-    /// is compressed by the same method and keeps the time of the last change.
+    /// Cuts the file to `length` bytes, durably. Replaces a compressed file by a shorter one with
+    /// the same method of compression and the same time of the last change.
     ///
     /// # Errors
-    /// Any I/O error. The file is then unchanged.
+    /// Any I/O error. A compressed file is then unchanged. Another file may be cut, but not
+    /// durably.
     pub fn cut(&self, length: u64) -> io::Result<()> {
         let Some(method) = self.compression else {
             let file = regular::open_with(File::options().write(true), &self.path)?;

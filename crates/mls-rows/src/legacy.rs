@@ -52,7 +52,8 @@ pub(crate) fn event(cells: [Cow<'_, str>; 9], zone: Zone) -> Result<Auth<'_>, Ba
     let mut event = Auth::new(at.into(), Outcome::Failure);
     event.ip = Some(ip.parse().map_err(|_| bad("ip", &ip, "not an IP address"))?);
     event.server = known(server);
-    // This column was never empty: `N/A` here is a user name that somebody sent.
+    // The original wrote `(unavailable)` for an unknown user. So `N/A` is a user name that somebody
+    // sent.
     event.user = (user != "(unavailable)").then_some(user);
     event.enrichment = Some(Enrichment {
         hostname: known(hostname),

@@ -171,8 +171,8 @@ impl Decoder {
             return Ok(None);
         }
         self.csv.reset();
-        // The reader removes a byte order mark from the first data that it reads, but a user name may
-        // begin with one. So let it read a newline first.
+        // The reader removes a byte order mark from the first data that it reads, but the first
+        // cell of a row may begin with one. So let the reader read a newline first.
         self.csv.read_record(b"\n", &mut [0], &mut [0]);
         // Unquoting never makes a cell longer.
         self.cells.resize(line.len().max(self.cells.len()), 0);

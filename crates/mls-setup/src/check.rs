@@ -152,7 +152,7 @@ impl Checks<'_> {
         )
     }
 
-    /// mls-mail checks them, because it sends the mails.
+    /// Lets mls-mail check the addresses, because it sends the mails.
     fn recipients(&self, value: &str) -> Result<(), String> {
         if value.is_empty() {
             return Ok(());

@@ -9,8 +9,8 @@ use crate::system::{TargetSystem, run};
 const MAX_CONTAINERS: usize = 100;
 const MAX_ENTRIES: &str = "--lines=200";
 
-/// Returns matches of journalctl, separated by commas, for each container that has a name or new
-/// entries like those of a mail server.
+/// Returns a match for journalctl for each container whose name or newest entries look like those
+/// of a mail server. Commas separate the matches.
 pub(crate) fn journal_matches(system: &TargetSystem) -> String {
     let names = ask(system, &["--field=CONTAINER_NAME"]);
     let matches =
@@ -23,7 +23,8 @@ pub(crate) fn journal_matches(system: &TargetSystem) -> String {
     matches.collect::<Vec<_>>().join(", ")
 }
 
-/// Any user can write an entry with this field, and setup shows the name on a terminal.
+/// Whether a name has no comma and is safe to show. Any user can write an entry with this field,
+/// and setup shows the name on a terminal.
 fn is_plain(name: &str) -> bool {
     !name.contains(',') && mls_event::display_text(name) == name
 }

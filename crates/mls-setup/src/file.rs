@@ -61,7 +61,7 @@ impl NewFile {
         }
     }
 
-    /// Writes the whole file or nothing. Only root can write to its directory.
+    /// Writes the whole file or nothing. The directory must be one that only root can write to.
     pub(crate) fn write(&self, system: &TargetSystem, service: Option<&Account>) -> io::Result<()> {
         let path = system.path(&self.path);
         let new = beside(&path);

@@ -95,7 +95,7 @@ pub(crate) const JOBS: [Job; 10] = [
 /// The service that writes the metrics for Prometheus. systemd creates and removes its directory.
 pub(crate) const METRICS_SERVICE: &str = "maillogsentinel-metrics.service";
 
-/// The timer that starts this service.
+/// The timer that starts [`METRICS_SERVICE`].
 pub(crate) const METRICS_TIMER: &str = "maillogsentinel-metrics.timer";
 
 /// The configuration key of its schedule.

@@ -12,12 +12,14 @@
 //!   in use.
 //! - `/etc/cron.d/maillogsentinel`: the schedules, on a machine where systemd does not run.
 //! - `/etc/logrotate.d/maillogsentinel`: the rotation of the operational log.
-//! - `/var/log/maillogsentinel`, `/var/lib/maillogsentinel`: directories of the service user.
+//! - `/var/log/maillogsentinel`, `/var/lib/maillogsentinel`, and other directories that the
+//!   configuration names: for the service user.
 //! - `/var/log/maillogsentinel_setup.log`: the actions of setup, one on each line.
-//! - `/usr/local`: tools, units and manual pages, from a source tree only.
+//! - `/usr/local`: tools, units and manual pages, and `/usr/share/maillogsentinel/block.nft`: from
+//!   a source tree only.
 //!
-//! It creates the user `maillogsentinel` and adds the service user to the groups `adm` and
-//! `systemd-journal`.
+//! Setup creates the user `maillogsentinel`, if the configuration names no other service user. It
+//! adds the service user to the groups `adm` and `systemd-journal`.
 //!
 //! # The Python original
 //! `--migrate` takes over from the Python original. It reads the configuration of the original,
@@ -30,16 +32,17 @@
 //! - SQL files that were not imported yet are converted and imported by the next import.
 //! - The table in an SQLite database is converted; dates become UTC.
 //!
-//! Each old file is kept as `NAME.original`. A second run changes nothing. If a run is interrupted,
-//! the next one finishes it. `--migrate-data --config FILE` converts only the data, as its owner.
+//! Each old file is kept as `NAME.original`; old SQL files are moved to the directory `original`. A
+//! second run changes nothing. If a run is interrupted, the next one finishes it.
+//! `--migrate-data --config FILE` converts only the data, as its owner.
 //!
 //! # Guarantees
 //! - It shows every change before it makes it.
 //! - All or nothing: if a step fails or a signal arrives, setup undoes all earlier steps, the last
 //!   one first.
 //! - Ctrl-C at a question leaves the machine unchanged, and setup says so.
-//! - Setup runs as root, so it never follows a symbolic link that somebody else could create: the
-//!   service user, or a group that may write to `/var/log`.
+//! - Setup runs as root, so it never follows a symbolic link that the service user, or a group that
+//!   may write to `/var/log`, could have created.
 //! - At the end, setup runs the service once. If the service does not work, setup says why and
 //!   exits with 69.
 //! - If it runs again with the same answers, it changes nothing.
@@ -90,8 +93,8 @@ pub use args::Args;
 /// Runs the setup.
 ///
 /// # Errors
-/// See the guarantees above. After an error, the machine is as before. The exception is exit 69 of
-/// the first run of the service: then the setup stays.
+/// See the guarantees above. After an error, the machine is as before, with one exception: if the
+/// migration of the data or the first run of the service fails, the setup stays.
 #[expect(clippy::needless_pass_by_value, reason = "the shape of every tool's run")]
 pub fn run(args: Args, _: Config) -> anyhow::Result<()> {
     let signals = signals::Signals::catch()?;

@@ -55,7 +55,8 @@ pub(crate) fn original_units(system: &TargetSystem) -> Vec<&'static str> {
     UNITS.into_iter().filter(is_there).collect()
 }
 
-/// Adds answers for the fixed values of the original, and for those outside its configuration.
+/// Adds answers that the configuration of the original does not contain: paths that were fixed in
+/// its code, and the owner of its data.
 pub(crate) fn complete(answers: &mut Answers, system: &TargetSystem) -> anyhow::Result<()> {
     refuse_crontabs(system)?;
     let working_dir = answers.get("paths.working_dir").to_owned();

@@ -172,7 +172,7 @@ fn configuration(system: &TargetSystem, answers: &Answers, base: &str) -> anyhow
         let key = line.split(['=', ':']).next().unwrap_or_default();
         key.trim_end().eq_ignore_ascii_case("db_password")
     });
-    // If not everybody could read the old file, not everybody may read the new one.
+    // If the old file was protected from other users, protect the new one too.
     let was_closed =
         fs::metadata(system.path(CONFIGURATION)).is_ok_and(|meta| meta.mode() & 0o004 == 0);
     let readers = if holds_password || was_closed { Readers::Service } else { Readers::Everybody };
@@ -216,7 +216,7 @@ fn hidden_metrics(answers: &Answers) -> Option<String> {
     })
 }
 
-/// Directories of all other files that the service writes.
+/// Directories of all files that the service writes, except the metrics.
 fn private_directories(answers: &Answers) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> =
         vec![answers.get("paths.working_dir").into(), answers.get("paths.state_dir").into()];

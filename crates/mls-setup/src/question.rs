@@ -24,15 +24,17 @@ pub(crate) const FETCH: &str = "fetch";
 /// The key of an answer: whether to send a test mail at the end. The configuration has no such key.
 pub(crate) const TEST_MAIL: &str = "test_mail";
 
-/// The entries of the journal to read in addition to those of this machine's mail servers.
+/// The key of the matches for further entries of the journal. The entries of this machine's mail
+/// servers are always read.
 pub(crate) const JOURNAL_MATCH: &str = "paths.journal_match";
 /// The matches for containers that setup has found; not a key of the configuration.
 pub(crate) const MAIL_CONTAINERS: &str = "mail_containers";
 
-/// The mail servers whose lines are read.
+/// The key of the mail servers whose lines are read.
 const DAEMONS: &str = "parse.daemons";
 
-/// Keys, each with another key that it needs.
+/// Keys, each with another key that it needs. If the other key has no value, setup clears the first
+/// one.
 const DEPENDENT: [(&str, &str); 3] = [
     (ENFORCE, "alert.ip"),
     ("report.smtp_password_file", "report.smtp_user"),
@@ -168,7 +170,8 @@ questions! {
         if |answers| answers.is_set(FETCH) && answers.get("systemd.ip_update_schedule") != "never", default "yes";
 }
 
-/// The keys with their checks. The file of a secret may be written after the setup.
+/// The keys with their checks. For the file of a secret, only the path is checked, because the file
+/// may be written after the setup.
 pub(crate) fn checks() -> impl Iterator<Item = (&'static str, Check)> {
     QUESTIONS.iter().map(|question| match question.check {
         Check::SecretFile => (question.key, Check::Path),

@@ -68,8 +68,8 @@ impl<'a> Changes<'a> {
         Self { system, user, undo: Vec::new() }
     }
 
-    /// Applies a step. Records each undo before the change, so that a step that fails halfway is
-    /// undone as well. Returns a text for the log; `None` if there was nothing to do.
+    /// Applies a step. Records the undo before a change that can fail halfway, so that such a
+    /// change is undone too. Returns a text for the log; `None` if there was nothing to do.
     pub(crate) fn apply(&mut self, step: &Step) -> anyhow::Result<Option<String>> {
         match step {
             Step::NoteRunningUnits => self.note_running_units(),
@@ -152,7 +152,7 @@ impl<'a> Changes<'a> {
     /// Records how to restore the current state of a file.
     fn note_file(&mut self, host_path: &Path) -> anyhow::Result<()> {
         let saved = Saved::read(host_path).on_file("reading", host_path)?;
-        // The undo removes the temporary name of the new file first, and then restores the old file.
+        // The undo also removes the temporary file, if the new file was not written completely.
         self.undo.push(match saved {
             Some(saved) => Undo::Restore { path: host_path.to_owned(), saved },
             None => Undo::Discard(host_path.to_owned()),
@@ -221,7 +221,8 @@ impl<'a> Changes<'a> {
 
     fn disable(&mut self, unit: &'static str) -> anyhow::Result<Option<String>> {
         if self.system.is_running() {
-            // If no unit uses a failed unit any more, systemd does not list it as failed.
+            // Otherwise a unit that is no longer used could stay failed, and mls-status would
+            // report it.
             let _ = run(self.system.systemctl(&["stop", unit]));
             let _ = run(self.system.systemctl(&["reset-failed", unit]));
             if unit == jobs::METRICS_TIMER {

@@ -119,7 +119,8 @@ impl TargetSystem {
         if !self.is_running() {
             command.arg("--prefix").arg(&self.root);
         }
-        // They are in /usr/sbin. The PATH of sudo has it, but the PATH of a user may not.
+        // These programs are in /usr/sbin. The PATH of sudo has this directory, but the PATH of a
+        // user may not.
         let path = std::env::var("PATH").unwrap_or_default();
         command.args(args).env("PATH", format!("{path}:/usr/sbin:/sbin"));
         command

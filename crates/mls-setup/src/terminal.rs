@@ -62,7 +62,7 @@ impl<'a> Terminal<'a> {
         Ok(length > 0)
     }
 
-    /// Asks a question. Only `y` means yes.
+    /// Asks a question. An answer that begins with `y` or `Y` means yes.
     pub(crate) fn confirm(&mut self, question: &str) -> anyhow::Result<bool> {
         let line = self.read_line(&format!("{question} [y/N] "))?;
         Ok(line.is_some_and(|line| line.starts_with(['y', 'Y'])))

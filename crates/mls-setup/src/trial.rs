@@ -1,5 +1,5 @@
-//! Runs the service once, right after the setup. If it does not work, the administrator is still
-//! there to read why.
+//! Runs the service once, right after the setup. If the service does not work, the administrator is
+//! still there to read why.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -81,7 +81,8 @@ impl<'a> Trial<'a> {
             let status = self.tool("mls-sql", "status", &account);
             say(&String::from_utf8_lossy(&run(status)?.stdout))?;
         }
-        // The service may not be able to write to a directory that already exists.
+        // Test the metrics too: their directory may exist already, and the service user may not be
+        // allowed to write to it.
         if writes_metrics(self.answers) {
             match self.system.scheduler {
                 Scheduler::Systemd => self.start_unit(METRICS_SERVICE)?,

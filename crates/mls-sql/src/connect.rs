@@ -27,7 +27,7 @@ const FIRST_TIMEOUT: Duration = Duration::from_secs(2);
 /// Timeout of each other attempt, and of closing a connection.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// After this time there are no more attempts.
+/// If an attempt fails after this time, it is the last one.
 const MAX_RETRY_TIME: Duration = Duration::from_secs(20);
 
 /// An open connection. sqlx has one type for each database.
@@ -111,8 +111,8 @@ fn cure(text: &str) -> &'static str {
     CURES.iter().find(|(words, _)| text.contains(words)).map_or("", |(_, cure)| *cure)
 }
 
-/// Returns advice for an error by which the server refuses the login or the database.
-/// [`ErrorClass`] uses the same codes.
+/// Returns advice if the server has refused the login or the database. [`ErrorClass`] uses the same
+/// codes.
 fn cure_of_refusal(error: &sqlx::Error) -> &'static str {
     let sqlx::Error::Database(error) = error else { return "" };
     let number = error.try_downcast_ref::<MySqlDatabaseError>().map(MySqlDatabaseError::number);
@@ -173,9 +173,9 @@ async fn start_relay(options: &ConnectOptions, socket_name: &str) -> anyhow::Res
     })
 }
 
-/// The settings of each session. A backslash in a plain literal is a backslash. If this machine loses
-/// its power or its network, the server ends the session after a minute. By default it waits two
-/// hours, and the transaction holds its locks (PostgreSQL manual 20.3.2).
+/// The settings of each session. A backslash in a plain literal is an ordinary character. If this
+/// machine loses its power or its network, the server ends the session after a minute. With the
+/// default, the open transaction would hold its locks for two hours (PostgreSQL manual 20.3.2).
 pub(crate) const POSTGRESQL_SETTINGS: &str = "SET standard_conforming_strings = on; \
      SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3";
 

@@ -83,8 +83,8 @@ impl ConnectOptions {
     fn from_url(url: &str) -> anyhow::Result<Self> {
         let (scheme, rest) = url.split_once(':').unwrap_or((url, ""));
         let rest = rest.strip_prefix("//").unwrap_or(rest);
-        // Search for a password in any text before an `@`. Even if the text is not a URL, a message
-        // must not repeat it.
+        // A message must not repeat a password, even if the text is not a URL. So search for a
+        // password in any text before an `@`.
         let with_password = rest.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'));
         let query = rest.split_once('?').map_or("", |(_, query)| query);
         let hidden = query
@@ -269,15 +269,16 @@ fn sqlite_file(path: &Path, before: &str) -> Result<ConnectOptions, String> {
 /// Returns how to open an SQLite file. Readers never wait for the writer (WAL), and a commit
 /// survives a power failure.
 pub(crate) fn sqlite(path: &Path) -> anyhow::Result<SqliteConnectOptions> {
-    // SQLite would create a file that everybody may read. User names can be mistyped passwords.
+    // SQLite would create a file that everybody may read. The file contains user names, and a user
+    // name can be a mistyped password.
     regular::append(path)?;
     Ok(SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(false)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
-        // Index pages are changed in random order. With the default of 2 MB most of them would be
-        // written and read again and again. A negative value is in KiB.
+        // Index pages are changed in random order. With the default cache of 2 MB, most pages would
+        // be written and read again and again. A negative value is in KiB.
         .pragma("cache_size", "-10000")
         .busy_timeout(BUSY_TIMEOUT))
 }

@@ -104,9 +104,9 @@ impl Database {
         Ok(database)
     }
 
-    /// Runs one statement and returns how many rows it changed. `InvalidArgument` means that the
-    /// statement is longer than MySQL's `max_allowed_packet`: MySQL would drop the connection, and its error
-    /// message would be lost.
+    /// Runs one statement and returns how many rows it changed. Fails with `InvalidArgument` if the
+    /// statement is longer than MySQL's `max_allowed_packet`. MySQL would drop the connection, and
+    /// its error message would be lost.
     pub(crate) fn execute(&mut self, sql: &str) -> Result<u64, sqlx::Error> {
         self.check_length(sql)?;
         let Self { runtime, connection, limit, .. } = self;
@@ -118,9 +118,10 @@ impl Database {
         })
     }
 
-    /// Runs one statement of an SQL file, without a time limit. It is a prepared statement, because
-    /// PostgreSQL and MySQL refuse to prepare several statements at once. So the text cannot contain a
-    /// COMMIT that the splitter did not see. For SQLite see [`allow_commits`](Self::allow_commits).
+    /// Runs one statement of an SQL file, without a time limit. PostgreSQL and MySQL refuse a
+    /// prepared statement that contains several statements. So the text is prepared: it cannot
+    /// contain a COMMIT that the splitter did not see. For SQLite see
+    /// [`allow_commits`](Self::allow_commits).
     pub(crate) fn execute_one(&mut self, sql: &str) -> Result<(), sqlx::Error> {
         self.check_length(sql)?;
         let Self { runtime, connection, .. } = self;
@@ -152,8 +153,8 @@ impl Database {
         Ok(())
     }
 
-    /// Allows or forbids SQLite to commit. While it is forbidden, a statement that ends the
-    /// transaction fails and rolls back all of it.
+    /// Allows or forbids SQLite to commit. While commits are forbidden, a COMMIT fails, and SQLite
+    /// rolls back the transaction.
     pub(crate) fn allow_commits(&mut self, allowed: bool) -> anyhow::Result<()> {
         let Connection::Sqlite(connection) = &mut self.connection else { return Ok(()) };
         let mut handle = self.runtime.block_on(connection.lock_handle())?;
@@ -219,8 +220,8 @@ impl Database {
         result.map_err(|error| relay.explain(error))
     }
 
-    /// Runs a statement like [`execute`](Self::execute); a failure ends the run. The error has the
-    /// exit code of its [`ErrorClass`]; it names the database and `doing`.
+    /// Does the same as [`execute`](Self::execute), but the error has the exit code of its
+    /// [`ErrorClass`], and its text names the database and `doing`.
     pub(crate) fn must(&mut self, sql: &str, doing: &str) -> anyhow::Result<u64> {
         let result = self.execute(sql);
         result.map_err(|error| self.failed(&error, doing))
@@ -278,7 +279,8 @@ pub(crate) fn describe(error: &sqlx::Error) -> String {
     }
 }
 
-/// Turns the errors that only a statement of a file can cause into errors of that file.
+/// Turns errors that only a statement of an SQL file can cause into `InvalidArgument`, so that the
+/// exit code is 65.
 fn error_of_file(error: sqlx::Error) -> sqlx::Error {
     let sqlx::Error::Database(what) = &error else { return error };
     match what.code().as_deref() {

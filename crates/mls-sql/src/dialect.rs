@@ -8,8 +8,8 @@
 //! | PostgreSQL | `'it''s'` | `E'\\ \u00e9'` |
 //! | MySQL, MariaDB | `'it''s'` | `_utf8mb4 X'5c'` |
 //!
-//! The PostgreSQL literals do not depend on `standard_conforming_strings` and `client_encoding`,
-//! those of MySQL not on `NO_BACKSLASH_ESCAPES` and `character_set_client`.
+//! The PostgreSQL literals do not depend on `standard_conforming_strings` and `client_encoding`.
+//! The MySQL literals do not depend on `NO_BACKSLASH_ESCAPES` and `character_set_client`.
 //!
 //! Sources: SQLite "SQL Language Expressions"; PostgreSQL manual 4.1.2; MySQL manual 9.1.1 and
 //! 9.1.4.

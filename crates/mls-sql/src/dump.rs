@@ -198,7 +198,7 @@ impl Query {
         let mut conditions = self.conditions.clone();
         if let Some(RowPosition { time: last_time, id: last_id }) = last {
             let (last_time, last_id) = (dialect.text(last_time), dialect.text(last_id));
-            // With a lower bound for the time alone, every database uses the index of the time.
+            // The separate lower bound for the time lets every database use the index on the time.
             conditions.push(format!(
                 "{time} >= {last_time} AND ({time} > {last_time} OR {id} > {last_id})"
             ));
@@ -211,7 +211,7 @@ impl Query {
         format!("{select}{filter} ORDER BY {time}, {id} LIMIT {PAGE}")
     }
 
-    /// Makes a record of a row. Fails if a column holds a value that no record has.
+    /// Makes a record from a row. Fails if a column holds a value that a record cannot have.
     fn record<'r>(&self, row: &'r [Option<String>]) -> anyhow::Result<Auth<'r>> {
         let time = row.first().and_then(Option::as_deref).context("it has no time")?;
         let at = parse_time(time).with_context(|| format!("{time:?} is not a time"))?;

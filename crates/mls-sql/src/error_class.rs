@@ -67,8 +67,8 @@ impl ErrorClass {
 
 fn of_database(error: &dyn DatabaseError) -> ErrorClass {
     if let Some(error) = error.try_downcast_ref::<PgDatabaseError>() {
-        // A missing partition has the SQLSTATE of a CHECK constraint, but names no constraint. An
-        // error that a trigger raises names no table.
+        // The error for a missing partition has the SQLSTATE of a CHECK constraint and names the
+        // table, but no constraint. An error that a trigger raises names no table.
         let unplaced =
             error.code() == "23514" && error.table().is_some() && error.constraint().is_none();
         // The server has run out of transaction IDs until VACUUM ends. The SQLSTATE has class 54,

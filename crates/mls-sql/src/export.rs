@@ -1,13 +1,13 @@
 //! Writes events as SQL, to standard output or to a file in a directory.
 //!
 //! With a cursor file S, `export` writes the file in three steps. It writes the rows to a file with
-//! a hidden temporary name that belongs to S. Then it commits S, which contains the temporary and
-//! the final name. Then it renames the file.
+//! a hidden temporary name, which is made from the path of S. Then it commits S, which contains the
+//! temporary and the final name. Then it renames the file.
 //!
 //! If a run died, the next run finds one of three states:
 //!
-//! - There is no temporary file.
-//! - S describes the whole temporary file. The next run renames it.
+//! - There is no temporary file. Nothing is left to finish.
+//! - S describes the whole temporary file. The next run renames this file.
 //! - S does not describe the temporary file, so its rows were never committed. The next run writes
 //!   the file again.
 
@@ -264,8 +264,9 @@ impl Export<'_> {
             return Ok(());
         };
         let path = Path::new(name);
-        // The temporary name depends on the machine's name and on the path of S, and either may
-        // have changed. Older versions did not record it.
+        // Use the temporary name that S contains: the name of the machine or the path of S, from
+        // which it was made, may have changed. Older versions did not write the temporary name into
+        // S.
         let part = part.clone().unwrap_or_else(|| self.part_name());
         for directory in [&atomic::directory_of(path), &self.dir] {
             let part = directory.join(&part);

@@ -5,20 +5,26 @@
 //!
 //! - may insert events. The database fills `loaded_by` with the name of the role, which no role can
 //!   forge;
-//! - may read and move the cursors that it has created, and sees no other cursor (row security);
-//! - may create the partition of a month, by a function;
+//! - may read and move the cursors that it has created (row security). A function also returns the
+//!   cursors of other roles that have loaded logs of the same machine;
+//! - may call a function that creates the partition of a month;
 //! - may not read, change or remove events.
 //!
 //! Each role has its own cursors, even if two roles use the same source name. So a compromised
 //! server cannot use the cursor of another server. It can insert false events; `loaded_by` names
 //! it.
 //!
-//! The role `TABLE_reader` may read everything. The table has a partition for each month. `schema`
-//! and `mls-sql prune --before DATE` create the partitions from 13 months ago to 24 months ahead,
-//! and `prune` drops old ones. `load` creates others that it needs, such as those for an old log. A
-//! compromised server can delay that, because a role that creates a partition holds a lock until
-//! its transaction ends. `load` then waits half a minute and names the role. The primary key is the
-//! time and the ID. It serves queries by time, so a BRIN index is not needed.
+//! The role `TABLE_reader` may read all three tables. The table of events has a partition for each
+//! month. The statements of `schema --fleet` and `mls-sql prune` create the partitions from 13
+//! months ago to 24 months ahead. `prune` also drops old partitions. `load` creates other
+//! partitions that it needs, for example for an old log.
+//!
+//! A compromised server can delay `load`: a role that creates a partition holds a lock until its
+//! transaction ends. Another `load` that needs a new partition waits for half a minute, then fails
+//! with an error that names the role.
+//!
+//! The primary key is the time and the ID. Its index serves queries by time, so a BRIN index is not
+//! needed.
 //!
 //! A partition is created as a separate table and then attached. `CREATE TABLE … PARTITION OF` would
 //! wait for all loads, and all loads would wait for it (PostgreSQL manual 5.11.2.2).
@@ -115,8 +121,8 @@ fn statements(table: &TableName) -> Vec<String> {
     all
 }
 
-/// Returns the statement that creates a role unless it exists. In PostgreSQL, `CREATE ROLE` has no
-/// `IF NOT EXISTS`.
+/// Returns the statement that creates a role if it does not exist. In PostgreSQL, `CREATE ROLE` has
+/// no `IF NOT EXISTS`.
 fn role(name: &str) -> String {
     format!(
         "DO $$ BEGIN CREATE ROLE {name} NOLOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
@@ -167,7 +173,8 @@ fn create_ahead(table: &TableName) -> String {
     )
 }
 
-/// Creates the partitions of the last and the coming months, if [`print()`] has made the table.
+/// Creates the partitions of the last and the coming months, if the statements of [`print()`] have
+/// created the table.
 pub(crate) fn extend(database: &mut Database) -> anyhow::Result<()> {
     if is_table(database)? {
         database.must(&create_ahead(&database.table), "creating partitions in")?;
@@ -179,7 +186,7 @@ pub(crate) fn is_table(database: &mut Database) -> anyhow::Result<bool> {
     has_function(database, "_partition", "timestamptz")
 }
 
-/// Whether the database has a function that [`print()`] has created.
+/// Whether the database has a function that the statements of [`print()`] create.
 pub(crate) fn has_function(
     database: &mut Database,
     suffix: &str,
@@ -195,14 +202,16 @@ pub(crate) fn has_function(
 }
 
 /// Returns the statement that creates an SQL function. The SQL function creates the partition of a
-/// month. It runs with the rights of its owner, so it accepts only some hundred months. A stolen
-/// role can create only these empty tables.
+/// month. It runs with the rights of its owner, so it accepts only a few hundred months. An
+/// attacker who controls a role can create only these empty tables.
 ///
-/// A role can create views in `pg_temp`, and functions in `public` before PostgreSQL 15. So the
-/// body names the schema of all that it calls (PostgreSQL manual, CREATE FUNCTION, "Writing
-/// SECURITY DEFINER Functions Safely"), and [`search_path`] ends with `pg_temp`. The SQL function
-/// takes locks only if the partition is missing. If another role holds these locks for long, the
-/// error names that role.
+/// A role can create views in `pg_temp`, and functions in `public` before PostgreSQL 15. The SQL
+/// function must not use them, because it runs with the rights of its owner. So its body names the
+/// schema of all that it calls (PostgreSQL manual, CREATE FUNCTION, "Writing SECURITY DEFINER
+/// Functions Safely"), and [`search_path`] ends with `pg_temp`.
+///
+/// The SQL function takes locks only if the partition is missing. If another role holds these locks
+/// for half a minute, the error names that role.
 fn partition_function(table: &TableName) -> String {
     let name = table.name();
     let (events, text) = (POSTGRESQL.name(name), POSTGRESQL.text(name));
@@ -241,16 +250,16 @@ END $$"
     )
 }
 
-/// Returns the statement that limits a function to the schema of the tables. If the path did not
-/// contain `pg_temp`, PostgreSQL would search `pg_temp` first.
+/// Returns the statement that sets the search path of a function: the schema of the tables, then
+/// `pg_temp`. If the path did not contain `pg_temp`, PostgreSQL would search `pg_temp` first.
 fn search_path(function: &str) -> String {
     let alter =
         POSTGRESQL.text(&format!("ALTER FUNCTION {function} SET search_path = %I, pg_temp"));
     format!("DO $$ BEGIN EXECUTE pg_catalog.format({alter}, pg_catalog.current_schema()); END $$")
 }
 
-/// Creates partitions in a table that [`print()`] has made. Remembers for each month of this run
-/// whether its partition exists.
+/// Creates partitions in a table that the statements of [`print()`] have created. Remembers for
+/// each month of this run whether its partition exists.
 pub(crate) struct Partitions {
     function: String,
     months: HashMap<(i32, u32), bool>,
@@ -264,9 +273,9 @@ impl Partitions {
         Ok(exists.then(|| Self { function, months: HashMap::new() }))
     }
 
-    /// Creates the partition of an event's month, and returns whether it exists. No partition is
-    /// created for a date that a mail server writes only if its clock is wrong: before 2000, or far
-    /// in the future.
+    /// Creates the partition for the month of an event if it is missing, and returns whether the
+    /// partition exists now. If the date is before 2000 or more than 10 years ahead, no partition
+    /// is created: only a server with a wrong clock writes such a date.
     pub(crate) fn create_for(
         &mut self,
         background: &mut Background<'_>,

@@ -78,8 +78,8 @@ fn check_unchanged(path: &Path, imported: &str) -> anyhow::Result<()> {
     )))
 }
 
-/// Makes sure that only one import runs at a time. For SQLite this is a lock file, otherwise a lock that
-/// the server holds for the connection.
+/// Takes a lock, so that only one import runs at a time: a lock file for SQLite, otherwise a lock
+/// of the server, which ends with the connection.
 fn lock(database: &mut Database, options: &ConnectOptions) -> anyhow::Result<Option<Lock>> {
     let key = database.dialect.text(&format!("mls-sql import {}", database.table.name()));
     let sql = match options {

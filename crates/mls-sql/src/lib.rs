@@ -1,4 +1,4 @@
-//! `mls-sql` writes events into a database, or into SQL files.
+//! `mls-sql` writes login records into a database, or into SQL files.
 //!
 //! ```text
 //! mls-tail --framed --cursor-file <(mls-sql cursor) LOG | mls-parse | mls-enrich | mls-sql load
@@ -9,12 +9,13 @@
 //!
 //! # Reads and writes
 //! mls-sql reads NDJSON on stdin (see [`mls_event`]). It writes one row for each attempt:
-//! `attempts` rows per event, at most [1000](mls_event::MAX_ROWS). `--outcome failure,success`
-//! stores logins too; the column `outcome` says which is which. mls-sql supports
-//! [SQLite, PostgreSQL, MySQL and MariaDB](dialect). [`mapping`] describes the columns and
-//! `--mapping`, [`schema`] the tables. Timestamps are UTC, with microseconds.
+//! `attempts` rows for a record, at most [1000](mls_event::MAX_ROWS). With
+//! `--outcome failure,success` it also stores successful logins. The column `outcome` distinguishes
+//! them from failures. mls-sql supports [SQLite, PostgreSQL, MySQL and MariaDB](dialect).
+//! [`mapping`] describes the columns and `--mapping`, [`schema`] the tables. Timestamps are UTC,
+//! with microseconds.
 //!
-//! `status` says how many rows a source has loaded, and when it has committed last.
+//! `status` prints how many rows were loaded from a source, and the time of the last commit.
 //!
 //! `dump` reads the rows back, as records in the order of time, so that every tool works on a
 //! database: `mls-sql dump --since yesterday | mls-report`. `migrate` adds the columns that tables
@@ -26,11 +27,13 @@
 //! loads of one source that start from the same position cannot both commit: the second ends with
 //! exit 75.
 //!
-//! Give each machine its own `--source`. The cursor remembers the machine (a hash of
-//! `/etc/machine-id`) and the logs that it has read. `load` ends with exit 78 if another machine
-//! uses the name, or if this machine has loaded the same log under another name, for example because
-//! its host was renamed. `rename-source` renames the source, `--take-over` continues from
-//! the position of the other machine, and `--allow-duplicates` loads the log again.
+//! Give each machine its own `--source`. The cursor contains an ID of the machine (a hash of
+//! `/etc/machine-id`) and the logs that were read. `load` ends with exit 78 in two cases:
+//!
+//! - Another machine has loaded this source. If this machine has replaced the other one,
+//!   `--take-over` continues from its position.
+//! - This machine has loaded the same log as another source, for example before its host was
+//!   renamed. `rename-source` renames that source; `--allow-duplicates` loads the log again.
 //!
 //! `export --cursor-file S` writes a file with a temporary name. Then it commits S, which contains
 //! that name, and renames the file. The next start finishes an interrupted export.
@@ -46,32 +49,35 @@
 //! | has a statement that fails | exit 65, or the code for the error; this file changes nothing |
 //!
 //! `load` and `import` of one machine must not fill the same table, because the SQL files can hold
-//! the same attempts as the log. The second command ends with exit 78; `--allow-duplicates`
-//! continues anyway. `import` always runs the files of other machines. The ID in the name of a file
-//! says which machine has exported it. A file without an ID counts as a file of this machine.
+//! the same attempts as the log. The command that runs later ends with exit 78; with
+//! `--allow-duplicates` it continues. `import` always runs the files of other machines. The name of
+//! a file contains the ID of the machine that has exported it. A file without an ID counts as a
+//! file of this machine.
 //!
 //! # The Python original
 //! `convert` converts the table of the Python original in an SQLite database: it renames the table to
 //! `TABLE_original` and copies its rows into a new table. The old table has local times
-//! (`dd/mm/yyyy HH:MM`); `convert` uses the time zone of this machine to convert them to UTC. All of it
-//! is one transaction, and a second run changes nothing.
+//! (`dd/mm/yyyy HH:MM`); `convert` uses the time zone of this machine to convert them to UTC. It
+//! runs in one transaction, and a second run changes nothing.
 //!
 //! # Values that do not fit
-//! The built-in columns accept every event of the years 1000 to 9999. An administrator's own table
+//! The built-in columns accept every record of the years 1000 to 9999. An administrator's own table
 //! can refuse a row. `load` then reports a bad record and continues with the other rows. If the
-//! table refuses all rows, `load` ends with exit 78. `import` stops at the first refused row. A row
-//! that exceeds the `max_allowed_packet` of MySQL or MariaDB counts as refused too, but `load` does
-//! not end with exit 78 because of such rows.
+//! table refuses all rows between two commits, `load` ends with exit 78. `import` stops at the
+//! first refused row. `load` also reports a row that exceeds the `max_allowed_packet` of MySQL or
+//! MariaDB as a bad record, but such rows alone never cause exit 78.
 //!
-//! If no partition exists for a row, `load` ends with exit 78 until you create one; no row is lost.
-//! An error that a trigger raises counts as a refusal. A trigger that finds no partition must raise
-//! an error that can be retried, such as `ERRCODE '55000'`.
+//! If a partitioned table of your own has no partition for a row, `load` ends with exit 78 until
+//! you create one; no row is lost. If a trigger raises an error, the row counts as refused, and
+//! `load` skips it. So a trigger that finds no partition must raise an error that can be retried,
+//! such as `ERRCODE '55000'`.
 //!
 //! # Connections
-//! If a server is down, mls-sql tries to connect for half a minute. It waits up to a quarter of an
-//! hour for the result of a statement. After that it ends with exit 75. A server on another machine
-//! must show a certificate that this machine trusts. Passwords come from files; mls-sql never prints
-//! them.
+//! If a server is down, mls-sql tries to connect for about half a minute, then ends with exit 75.
+//! If a statement has no result after a quarter of an hour, it also ends with exit 75; statements
+//! of imported files and statements in SQLite have no such limit. A server on another machine must
+//! show a certificate that this machine trusts. `--url` can change this with `sslmode` or
+//! `ssl-mode`. Passwords come from files; mls-sql never prints them.
 
 pub mod dialect;
 pub mod field;

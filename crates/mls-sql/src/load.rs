@@ -44,9 +44,10 @@ pub(crate) fn run(
     let shown = database.shown.clone();
     let late_indexes = match dialect {
         Dialect::Sqlite if is_new => database.table.indexes(dialect, mapping).collect(),
-        // Other databases keep their indexes during the load. In PostgreSQL, an index refuses long
-        // values: if it exists already, only that row fails; otherwise, creating the index fails. In
-        // MySQL, a change of an index commits the open transaction.
+        // Other databases keep their indexes during the load. A PostgreSQL index refuses long
+        // values. If the index exists during the load, only the rows with such values fail. If the
+        // index were created after the load, its creation would fail. In MySQL, a change of an
+        // index commits the open transaction.
         _ => Vec::new(),
     };
     let writer = RowWriter { database, insert, late_indexes, open: false, accepted: 0, refused: 0 };
@@ -85,7 +86,7 @@ struct Load<'a> {
     rows: RowEncoder,
     /// The name of the column that holds the source, in quotes.
     source_column: Option<String>,
-    /// The last commit of the source; `None` in a plain stream.
+    /// The sequence number of the source's last commit; `None` if the stream is not framed.
     base: Option<u64>,
     committed: Value,
     /// Rows that were committed.
@@ -160,9 +161,9 @@ impl Sink for Load<'_> {
 }
 
 impl Load<'_> {
-    /// Call it if the source has no cursor. Refuses a table that has rows of this source or rows
-    /// without a source. They come from SQL files or from an older version, and the log can hold
-    /// the same attempts.
+    /// Refuses a table that has rows of this source or rows without a source. Call it if the source
+    /// has no cursor: then these rows come from SQL files, from a load without `--framed`, or from
+    /// an older version, and the log can hold the same attempts.
     fn refuse_rows_of_files(&mut self) -> anyhow::Result<()> {
         // In the table of a fleet, the role of a mail server cannot read rows.
         let Some(column) = self.source_column.as_ref().filter(|_| self.partitions.is_none()) else {

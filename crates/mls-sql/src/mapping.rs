@@ -12,7 +12,7 @@
 //!   `country_code`, `asn` or `aso`;
 //! - another member of the record (mls-event(5)): `pos`, `outcome`, `service`, `pid`, `mechanism`,
 //!   `reason`, `client`, `port` or `queue_id`. The column is NULL if the record does not have the
-//!   member, for example after mls-csv;
+//!   member, for example if the record was read from a CSV;
 //! - `source`: the name that `--source` gives.
 //!
 //! At least one `csv_column_name` must not be null. mls-sql copies `sql_column_def` into the DDL
@@ -22,11 +22,11 @@
 //! definitions are for MySQL and refuse unknown values, so mls-sql uses only the names of its columns,
 //! with the definitions of the built-in mapping.
 //!
-//! The built-in mapping has the ten columns of the Python original: `id`, which the database fills,
-//! `event_time` (`date`), `username` (`user`), and the other columns under their CSV names. Then
-//! follow `source`, `loaded_by`, `pos`, `outcome`, `service`, `mechanism`, `reason`, `client` and
-//! `port`. PostgreSQL, MySQL and MariaDB fill `loaded_by` with the user who inserted the row.
-//! `mls-sql schema` prints them.
+//! The built-in mapping has a column for each of the ten columns of the Python original: `id`,
+//! which the database fills, `event_time` (`date`), `username` (`user`), and the other columns
+//! under their CSV names. It also has `source`, `loaded_by`, `pos`, `outcome`, `service`,
+//! `mechanism`, `reason`, `client` and `port`. PostgreSQL, MySQL and MariaDB fill `loaded_by` with
+//! the user who inserted the row. `mls-sql schema` prints all columns.
 
 use std::path::Path;
 

@@ -1,7 +1,8 @@
 //! Updates the tables of an older version: `mls-sql migrate`.
 //!
-//! `migrate` adds the columns of the mapping that the table lacks, and indexes for them. In existing
-//! rows the new columns are NULL, or `failure` for the outcome. A second run changes nothing.
+//! `migrate` adds the columns of the mapping that the table lacks, and the index on `source` and
+//! `pos`. In existing rows the new columns are NULL, or `failure` for the outcome. A second run
+//! changes nothing.
 
 use mls_diag::{count, summary};
 

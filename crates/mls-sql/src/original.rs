@@ -1,8 +1,8 @@
 //! The table of the Python original in an SQLite database (`sql_importer.py`,
 //! `create_table_if_not_exists`).
 //!
-//! Its dates are local times as `dd/mm/yyyy HH:MM`, its columns refuse NULL, and a CHECK allows only
-//! some words for the state of the DNS.
+//! Its dates are local times as `dd/mm/yyyy HH:MM`, its columns refuse NULL, and a CHECK allows
+//! only some values of `reverse_dns_status`.
 
 use mls_diag::{Exit, count, summary};
 use mls_event::Column;
@@ -50,7 +50,7 @@ pub(crate) fn made(database: &mut Database, mapping: &Mapping) -> anyhow::Result
     Ok(!database.texts(&sql, "reading the schema of")?.is_empty())
 }
 
-/// Renames the original's table and copies its rows into a new one, if the original made it.
+/// If the original has created the table, renames it and copies its rows into a new table.
 pub(crate) fn convert(database: &mut Database, mapping: &Mapping) -> anyhow::Result<()> {
     let table = database.table.clone();
     let (name, kept) = (table.name(), format!("{}_original", table.name()));

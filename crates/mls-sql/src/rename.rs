@@ -10,8 +10,8 @@ use crate::mapping::{LOADED_BY, Mapping};
 pub(crate) struct Rename {
     pub(crate) old: String,
     pub(crate) new: String,
-    /// The user who loads the source. Only in the table of a fleet, several users can load sources
-    /// of the same name.
+    /// The user who loads the source. It is needed only for the table of a fleet: there, several
+    /// users can load sources of the same name.
     pub(crate) loaded_by: Option<String>,
 }
 
@@ -59,8 +59,9 @@ impl Rename {
         Exit::DataErr.error(format!("{}: there is no source {}{by}", database.shown, self.old))
     }
 
-    /// Returns the condition that selects the rows of the source's user. Only the table of a fleet
-    /// needs it: elsewhere a source has one cursor, and several users can have loaded its rows.
+    /// Returns the SQL condition that selects only the rows of the source's user. It is empty if
+    /// the table is not of a fleet: then several users can have loaded the rows of one source, and
+    /// all of them are renamed.
     fn owner(&self, database: &mut Database) -> anyhow::Result<String> {
         let dialect = database.dialect;
         let sql = format!(

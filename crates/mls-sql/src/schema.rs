@@ -1,4 +1,5 @@
-//! The table of events, and the two tables that make loading and importing exactly-once.
+//! The table of events, and two more tables with which `load` and `import` store each row exactly
+//! once.
 //!
 //! | table | rows |
 //! |---|---|
@@ -63,7 +64,7 @@ impl TableName {
     }
 
     /// Returns the statements that create the table of events and its indexes: by time, address,
-    /// user and network, and by the identity of the log line.
+    /// user and autonomous system, and by the identity of the log line.
     pub(crate) fn events_ddl(&self, dialect: Dialect, mapping: &Mapping) -> Vec<String> {
         let column = |column: &TableColumn| {
             format!("  {} {}", dialect.name(&column.name), column.definition)

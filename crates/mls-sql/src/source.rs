@@ -65,8 +65,9 @@ fn hash_of(path: &Path) -> Option<String> {
     is_id.then(|| sha256(format!("maillogsentinel {id}").as_bytes())[..32].to_owned())
 }
 
-/// Returns the identities of the logs that a cursor of mls-tail has read: the names of the
-/// generations of files, and the sequence IDs of journals (`s=` in a cursor of systemd).
+/// Returns the identities of the logs from which a cursor of mls-tail has read something: the
+/// generation of each file (see `pos` in mls-event(5)), and the sequence ID of each journal (`s=`
+/// in a cursor of systemd).
 pub(crate) fn logs(cursor: &Value) -> BTreeSet<String> {
     let files = cursor["logs"].as_object().into_iter().flat_map(|logs| logs.values());
     let generations = files.flat_map(|log| log["generations"].as_array().into_iter().flatten());

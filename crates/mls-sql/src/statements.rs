@@ -1,9 +1,9 @@
 //! Splits an SQL file into statements, one after the other, in bounded memory.
 //!
 //! The splitter knows only as much SQL as it needs to find the semicolon that ends a statement:
-//! quotes, comments, PostgreSQL's dollar quotes (manual 4.1.2.4), and the bodies of `CREATE
-//! TRIGGER`, `FUNCTION` and `PROCEDURE`. Such a body contains semicolons between `BEGIN` or `CASE`
-//! and `END`; psql and sqlite3 split it by the same rule.
+//! quotes, comments, PostgreSQL's dollar quotes (manual 4.1.2.4), and the bodies of
+//! `CREATE TRIGGER`, `FUNCTION` and `PROCEDURE`. Such a body contains semicolons between `BEGIN` or
+//! `CASE` and `END`; psql counts these words too.
 
 mod body;
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Says what a source has loaded: `mls-sql status`.
+//! Prints what was loaded from a source: `mls-sql status`.
 
 use mls_stream::ndjson::Writer;
 
@@ -8,9 +8,9 @@ use crate::dialect::Dialect;
 use crate::schema::TableName;
 use crate::source::Source;
 
-/// Prints the database, the source, the number of rows that it has loaded, and the time of its last
-/// commit: a line `NAME: VALUE` for each. An unknown value has no line. Exit 78 if an older version
-/// has created the tables.
+/// Prints the database, the source, the number of rows that were loaded from the source, and the
+/// time of the last commit: a line `NAME: VALUE` for each. An unknown value has no line. Exit 78 if
+/// an older version has created the tables.
 pub(crate) fn print(
     options: &ConnectOptions,
     table: &TableName,

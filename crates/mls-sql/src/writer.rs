@@ -124,7 +124,8 @@ impl RowWriter<'_> {
         self.database.must("ROLLBACK TO SAVEPOINT batch", "inserting into")?;
         if rows.len() == 1 {
             let row = String::from_utf8_lossy(bytes).chars().take(200).collect::<String>();
-            // A row that exceeds a limit of the server says nothing about the table.
+            // A row that exceeds a limit of the server says nothing about the table, so it does not
+            // count as refused.
             self.refused += usize::from(!matches!(error, sqlx::Error::InvalidArgument(_)));
             let table = self.database.table.name();
             diag::bad_record("stdin", format_args!("table {table} refuses {row}: {error}"));

@@ -1,8 +1,8 @@
 //! The ledger of raised alerts. It prevents mls-alert from raising an alert twice.
 //!
-//! The ledger is the `cursor` of a [cursor file](crate::cursor_file). `mls-alert` writes it, unless its
-//! output is a framed stream. Then the sink writes it: `mls-mail` commits each alert together with the
-//! mail about it.
+//! The ledger is the `cursor` of a [cursor file](crate::cursor_file). With `--framed`, the sink
+//! writes this file: `mls-mail` commits each alert together with the mail about it. Otherwise
+//! `mls-alert` writes it.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::cursor_file::sha256;
 
-/// The largest number of keys of a kind.
+/// The largest number of keys of one kind of alert.
 pub const MAX_KEYS: usize = 50_000;
 
 /// Longer keys are replaced by their hash, so that the ledger fits into a cursor file.
@@ -61,12 +61,12 @@ impl Alerted {
         serde_json::to_value(self).unwrap_or_default()
     }
 
-    /// Records an alert for `key` at `at` and returns true, unless this key had an alert within the last
-    /// `seconds`.
+    /// Returns false if this key had an alert within the last `seconds`. Otherwise records an alert
+    /// for `key` at `at` and returns true.
     ///
-    /// If the ledger has [`MAX_KEYS`] keys of this kind, it removes keys whose last alert is more than
-    /// [`FIRST_LOOK_BACK`] seconds older than `at`. If there is still no room, it returns false and logs
-    /// a warning.
+    /// If the ledger has [`MAX_KEYS`] keys of this kind, removes the keys whose last alert is at
+    /// least `seconds` and at least [`FIRST_LOOK_BACK`] seconds older than `at`. If there is still
+    /// no room, returns false and logs a warning once.
     pub fn enter(&mut self, kind: &str, key: &str, at: i64, seconds: i64) -> bool {
         let keys = self.keys.entry(kind.to_owned()).or_default();
         let key = shortened(key);
@@ -95,8 +95,9 @@ impl Alerted {
         true
     }
 
-    /// Begins a run at `now`. Returns whether this is the first run. The first run also sets the
-    /// time from which on suspicious logins raise alerts.
+    /// Begins a run at `now`. Returns whether this is the first run. Also sets the date before
+    /// which suspicious logins raise no alert: a day before the first run, and later not more than
+    /// [`MAX_LOGIN_AGE`] before `now`.
     pub fn begin(&mut self, now: i64) -> bool {
         let is_first = self.since.is_none();
         let since = self.since.unwrap_or(now - FIRST_LOOK_BACK);
@@ -104,8 +105,8 @@ impl Alerted {
         is_first
     }
 
-    /// Records the alert about a suspicious login and returns true, unless it was recorded before
-    /// or the login is too old.
+    /// Returns false if the alert about this suspicious login was recorded before, or if the login
+    /// is too old. Otherwise records the alert and returns true.
     pub fn enter_login(&mut self, alert: &Alert<'_>) -> bool {
         let at = alert.date.at().timestamp();
         let keys = self.keys.get(alert.kind.name());
@@ -117,8 +118,9 @@ impl Alerted {
         true
     }
 
-    /// Records an alert that was raised. If the ledger is full, removes the oldest keys. Suspicious
-    /// logins of the same age then raise no alert.
+    /// Records an alert that was raised. If the ledger is full, removes the older half of the keys.
+    /// From then on, suspicious logins of that age raise no alert, because it is no longer known
+    /// which of them had one.
     pub fn record(&mut self, alert: &Alert<'_>) {
         let at = alert.date.at().timestamp();
         let keys = self.keys.entry(alert.kind.name().to_owned()).or_default();

@@ -45,7 +45,8 @@ pub struct CursorFile {
     pub sequence: u64,
     /// Time of the commit, for human readers.
     pub written: String,
-    /// The committed part of the sink's file; null if the source saves its own cursor.
+    /// The committed part of the sink's file; null if the sink has no such file, for example
+    /// because it writes to a database.
     pub data: Option<Fingerprint>,
     /// The committed parts of the sink's rotated files, the latest first. Bytes after these parts were
     /// never committed.
@@ -82,8 +83,8 @@ fn is_failure(outcome: &Outcome) -> bool {
 pub struct Fingerprint {
     /// The number of these bytes.
     pub length: u64,
-    /// SHA-256 of the last [`WINDOW`] of these bytes. It stays the same if rows are appended, and
-    /// changes if the end is edited.
+    /// SHA-256 of the last [`WINDOW`] of these bytes. The value stays the same if rows are
+    /// appended, and changes if the last of these bytes are edited.
     pub tail_sha256: String,
 }
 
@@ -244,8 +245,8 @@ impl CursorFile {
     }
 }
 
-/// Warns if the cursor file of another sink does not exist, because its name may be misspelt. A reader
-/// reads only what that sink has committed.
+/// Warns if the cursor file of another sink does not exist, because its name may be misspelt. A
+/// reader reads only what that sink has committed, so without the file it reads nothing.
 pub fn warn_if_missing(path: &Path) {
     if !path.exists() {
         log::warn!(

@@ -1,8 +1,8 @@
-//! Opens regular files in directories of the service user. There, any name can belong to a FIFO
-//! or a device.
+//! Opens regular files in directories of the service user. This user can replace any file there by
+//! a FIFO, or by a link to a device.
 //!
-//! Opening or reading a FIFO waits for its other end, and a device may never end. All code that
-//! opens a file of the service uses this module.
+//! Opening or reading a FIFO waits for another process, and reading a device may never end. All
+//! code that opens a file of the service uses this module.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};

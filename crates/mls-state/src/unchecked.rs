@@ -1,7 +1,7 @@
-//! Logins that the server could not check (outcome `error`), counted by the sink of failures.
+//! Logins that the server could not check (outcome `error`).
 //!
-//! They do not become rows, because the server did not say whether the password was right. The sink
-//! counts them in its cursor file. So they are committed together with the rows and counted exactly
+//! They do not become rows, because the server did not say whether the password was right. mls-csv
+//! counts them in its cursor file, so they are committed together with the rows and counted exactly
 //! once.
 
 use std::collections::BTreeMap;

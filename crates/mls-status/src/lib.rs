@@ -57,8 +57,9 @@ use status::Status;
 /// Runs the tool.
 ///
 /// # Errors
-/// Exit 1 if there is a problem, which is printed. Exit 78 if the configuration is wrong, 77 if it may
-/// not be read.
+/// Exit 1 if there is a problem; then the problem is printed. Exit 78 if the configuration is
+/// wrong. Exit 77 if the configuration cannot be read, or if root runs mls-status although the
+/// service has another user.
 pub fn run(Args { config: path, json }: Args, _: Config) -> anyhow::Result<()> {
     let (mut status, config) = look(&path)?;
     for problem in &mut status.problems {

@@ -78,8 +78,8 @@ impl Units {
             "--property=Id,ActiveState,ActiveEnterTimestamp,ExecMainExitTimestamp,ExecMainStatus,\
              NextElapseUSecRealtime,Result",
         );
-        // A pattern matches only units that systemd has in memory, see systemctl(1). Between its
-        // runs, a service may not be there, so name the services.
+        // A pattern matches only units that systemd has in memory, see systemctl(1). Between two
+        // runs, a service may not be in memory, so name the services.
         let services = JOBS.map(|(_, service)| format!("{service}.service"));
         let (shown, why) = tools::run(systemctl.args(services).args(PATTERNS));
         why.map_or_else(|| Ok(Self::parse(&shown)), Err)

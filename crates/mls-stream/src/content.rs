@@ -22,7 +22,7 @@ const KINDS: [(&[u8], &str); 9] = [
     (b"\x7fELF", "is a program, not text"),
 ];
 
-/// The method of compression of a file, and the same kind of text.
+/// The method of compression of a file, and the text that says what to do with the file.
 const COMPRESSED: [(&str, &str); 4] = [
     ("gzip", "is compressed by gzip: decompress it first, for example with zcat"),
     ("xz", "is compressed by xz: decompress it first, for example with xzcat"),

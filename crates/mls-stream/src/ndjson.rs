@@ -15,8 +15,8 @@ use mls_diag::{Exit, OrExit};
 /// Initial size of both buffers in bytes. The buffer of the reader grows up to [`MAX_LINE`].
 const BUFFER: usize = 256 * 1024;
 
-/// The largest size in bytes that the kernel lets any process give a pipe
-/// (`/proc/sys/fs/pipe-max-size`).
+/// The size in bytes to which every process may enlarge a pipe, if `/proc/sys/fs/pipe-max-size` has
+/// its default value. A larger size needs a privilege.
 pub const PIPE_SIZE: usize = 1 << 20;
 
 /// Reads lines of at most [`MAX_LINE`] bytes; a longer one is reported as a bad record and skipped.
@@ -96,7 +96,8 @@ impl Reader {
         self.line
     }
 
-    /// The number of bytes of the input up to the end of that line.
+    /// The number of bytes of the input up to the end of the line that [`next`](Self::next)
+    /// returned last.
     #[must_use]
     pub fn consumed(&self) -> u64 {
         self.gone + self.start as u64
@@ -112,8 +113,8 @@ impl Reader {
     /// Calls `pause` before a read that would wait.
     ///
     /// # Errors
-    /// Exit 65 if the input is not text or comes from `mls-tail --framed`, and at its end
-    /// if [`bad`](Self::bad) was called for each line; the errors of reading and of `pause`.
+    /// Exit 65 if the input is not text, or has raw lines of `mls-tail --framed`; at the end also
+    /// if [`bad`](Self::bad) was called for each line. Also the errors of reading and of `pause`.
     pub fn next(
         &mut self,
         pause: impl FnMut() -> anyhow::Result<()>,
@@ -239,8 +240,9 @@ impl Writer {
     /// If the descriptor cannot be duplicated.
     pub fn stdout() -> io::Result<Self> {
         let out = File::from(io::stdout().as_fd().try_clone_to_owned()?);
-        // A larger pipe needs fewer switches between its ends. It fails harmlessly if standard
-        // output is not a pipe, or if the user's pipes have reached their limit.
+        // With a larger pipe, the kernel switches less often between writer and reader. Ignore an
+        // error: standard output may not be a pipe, or the pipes of the user have reached their
+        // limit.
         let _ = rustix::pipe::fcntl_setpipe_size(&out, PIPE_SIZE);
         Ok(Self { out, buffer: Vec::with_capacity(2 * BUFFER) })
     }

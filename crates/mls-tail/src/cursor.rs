@@ -1,9 +1,9 @@
 //! The cursor: the state of each log between runs.
 //!
-//! A generation is the content of a log between two rotations; any file may hold it now. It is
-//! recognized by two hashes over decompressed bytes: of its first bytes, and of the bytes just
-//! before the position. So renaming, compression, another directory and the reuse of inode numbers
-//! do not matter.
+//! A generation is the content of a log between two rotations. After a rotation, another file holds
+//! it. mls-tail recognizes a generation by two hashes over decompressed bytes: of its first bytes,
+//! and of the bytes just before the position. So it does not matter if the file is renamed,
+//! compressed or moved, or if an inode number is used again.
 
 use std::collections::BTreeMap;
 
@@ -85,8 +85,8 @@ pub(crate) struct Generation {
     pub(crate) head: String,
     /// A hash of the same number of bytes just before `offset`.
     pub(crate) tail: String,
-    /// Hashes at places before `offset`, only for the log itself. They identify a copy of its
-    /// beginning that copytruncate made before the last lines were read.
+    /// Hashes of the bytes before some smaller offsets, only for the log itself. They identify a
+    /// copy that copytruncate made before the last lines were read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) marks: Vec<(u64, String)>,
     /// The file at the time of the last read.
@@ -94,7 +94,8 @@ pub(crate) struct Generation {
     /// All whole lines of the file were read.
     #[serde(rename = "read")]
     pub(crate) is_read: bool,
-    /// The file was rotated. If it is removed, at most half a line is lost.
+    /// The file was rotated when it was last read. If it was read to its end, its removal is not a
+    /// gap.
     #[serde(rename = "rotated")]
     pub(crate) is_rotated: bool,
     /// The file ended in half a line, which was not read.
@@ -141,8 +142,8 @@ impl LogState {
         self.generations.len() - 1
     }
 
-    /// Forgets the oldest generations whose files were removed, and generations that were not read
-    /// yet.
+    /// Forgets generations that were not read yet. Of the generations whose files were removed,
+    /// keeps only the newest [`GONE_REMEMBERED`].
     fn forget(&mut self) {
         self.generations.retain(|known| {
             known.offset > 0 || (known.is_read && known.is_rotated && !known.is_gone)

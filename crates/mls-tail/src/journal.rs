@@ -1,8 +1,8 @@
 //! The systemd journal as a log, read through journalctl(1).
 //!
-//! The cursor is the journal's own. Reading begins with the entry that it names. If the journal no
-//! longer has that entry (`journalctl --vacuum-size`), later entries may be lost too. mls-tail then
-//! writes a gap.
+//! The position is a cursor of journalctl, which names the entry that was read last. Reading begins
+//! with that entry. If the journal no longer has it (`journalctl --vacuum-size`), later entries may
+//! be lost too. mls-tail then writes a `gap` record.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -39,8 +39,8 @@ const MATCHES: [&str; 5] = [
 pub(crate) struct Selection {
     /// `None` for the journal of this machine.
     pub(crate) directory: Option<PathBuf>,
-    /// Matches for more entries. Docker's journald driver writes no facility, and the unit is that
-    /// of Docker itself. So only the administrator knows which containers write mail logs.
+    /// Matches for more entries. Only the administrator knows which containers write mail logs: the
+    /// entries of Docker's journald driver have no facility, and their unit is that of Docker.
     pub(crate) matches: Vec<JournalMatch>,
     /// Whether a log may have been read before (`switch.rs`).
     pub(crate) may_switch: bool,
@@ -137,8 +137,8 @@ impl JournalEntry {
 }
 
 /// The machine of the entries in a directory; `None` if no entry names one. Exit 78 if there are
-/// several machines: the entries of a machine can arrive late, and a cursor would then be after
-/// entries that were never read.
+/// several machines: if entries of one machine arrive late, they are before the cursor, and
+/// mls-tail would never read them.
 fn only_machine(directory: &Path) -> anyhow::Result<Option<String>> {
     let output = Command::new("journalctl")
         .args(["--quiet", "--field=_MACHINE_ID", "--directory"])
@@ -219,8 +219,8 @@ fn uptime(cursor: &str) -> Option<(&str, u64)> {
 
 /// Collects entries for the output.
 struct EntryBatch<'a> {
-    /// The entry that an earlier run read last. It is set until the entry is found or known to be
-    /// removed. Nothing is sent before that.
+    /// The cursor of the entry that an earlier run read last. It becomes `None` when this entry is
+    /// found, or known to be removed. Until then, nothing is sent.
     from: Option<String>,
     /// A log was read before. Its position is removed with the first entry.
     is_switch: bool,
@@ -317,9 +317,9 @@ fn command(follow: bool, selection: &Selection) -> Command {
     let mut command = Command::new("journalctl");
     command.args(["--output=json", "--all", "--no-pager", "--quiet"]);
     if follow {
-        // Without --merge, journalctl shows new entries of the current boot only. It reads the
-        // identifier of the boot in /proc. A sandbox can hide it (ProcSubset=pid), and a container
-        // shows that of the host.
+        // Without --merge, journalctl shows new entries of the current boot only. It reads the ID
+        // of the boot from /proc, and this can fail: a sandbox can hide the ID (ProcSubset=pid),
+        // and a container shows the ID of its host.
         command.args(["--follow", "--no-tail", "--merge"]);
     }
     if let Some(directory) = &selection.directory {

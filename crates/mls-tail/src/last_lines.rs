@@ -1,7 +1,6 @@
-//! The last lines that were read from a log. The cursor holds their text if it is short. A long
-//! text begins with a line of a container that waits for its last part. Of a long text the cursor
-//! holds only the length, because many logs may end in such lines. The next run reads the text from
-//! the log again.
+//! The last lines that were read from a log. The cursor holds their text if it is short. The text
+//! is long only if a line of a container waits for its last part. Many logs may end in such lines,
+//! so the cursor then holds only the length, and the next run reads the text from the log again.
 
 use std::io::{self, Read};
 
@@ -118,7 +117,7 @@ impl LastLines {
         self.set(&last);
     }
 
-    /// Forgets the lines, because the lines that came after them are lost.
+    /// Replaces the lines by their [`lost_lines`], because the lines that came after them are lost.
     pub(crate) fn lose(&mut self) {
         match self {
             Self::Text(text) => {

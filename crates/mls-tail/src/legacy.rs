@@ -5,9 +5,9 @@
 //! a file. Older rotated logs are finished: the original has read or lost them. If a line of the
 //! log begins at the number, reading continues there. Otherwise the log may have been rotated
 //! since. If a line of the youngest rotated file begins there, reading continues in that file; the
-//! original would have lost the rest of it. Otherwise nobody knows which lines were counted, and a
-//! person must decide. If the original reads the journal, the number is the second of the last
-//! entry (`log_reader.py`, `get_new_offset`).
+//! original would have lost the rest of it. Otherwise mls-tail cannot know which lines were read,
+//! so it exits with 78, and its message says what the administrator can do. If the original reads
+//! the journal, the number is the second of the last entry (`log_reader.py`, `get_new_offset`).
 
 use std::io;
 
@@ -76,8 +76,8 @@ pub(crate) fn mark(file: &ChainFile, offset: u64) -> io::Result<EndBytes> {
 
 /// The second from which the journal is read, if the original has read up to the end of `second`.
 pub(crate) fn next_second(second: u64) -> anyhow::Result<u64> {
-    // This second is in 2001, when the original did not exist yet. A smaller number is a position
-    // in a log.
+    // A second in 2001. The original is newer than that, so a smaller number is a position in a
+    // log.
     const FIRST: u64 = 1_000_000_000;
     let now = u64::try_from(chrono::Utc::now().timestamp()).unwrap_or(u64::MAX);
     if !(FIRST..=now).contains(&second) {

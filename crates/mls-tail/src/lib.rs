@@ -18,9 +18,9 @@
 //!
 //! A log that was replaced by an older copy of itself is a new file too: mls-tail prints the same
 //! warning and reads it from its beginning, so its failures are recorded twice. The cursor has
-//! hashes of some places of the log. They cannot tell where the copy ends and new lines begin, and
-//! to guess would lose lines. Before you restore such a copy, remove the lines from it that were
-//! read already.
+//! hashes at only some offsets of the log. So mls-tail cannot find out where the copy ends and new
+//! lines begin, and a wrong guess would lose lines. Before you restore such a copy, remove the
+//! lines that mls-tail has already read.
 //!
 //! If `mail_log` of the configuration changes from a file to the journal or back, mls-tail
 //! continues after the last message that it read (`switch.rs`).

@@ -107,7 +107,7 @@ impl<'a> OpenLog<'a> {
     pub(crate) fn restore_last_lines(&mut self) -> std::io::Result<Option<Gap>> {
         let mut last = std::mem::take(&mut self.state_mut().last_lines);
         let read = self.generations().iter().enumerate().rev().filter(|(_, it)| it.offset > 0);
-        // If a file is missing, the lines of older files are not the ones before the position.
+        // Stop at a missing file: older files do not have the lines directly before the position.
         let is_there = last.restore(read.map_while(|(k, generation)| {
             let n = self.held.iter().position(|held| *held == Some(k))?;
             Some((&self.chain.files[n], generation))
@@ -123,9 +123,9 @@ impl<'a> OpenLog<'a> {
         }))
     }
 
-    /// Recognizes files that were read under another name: the log was renamed, or its directory
-    /// was moved. All other state under that name moves too, unless that name still belongs to
-    /// another log.
+    /// Recognizes files that were read under another name of the log, because the log was renamed
+    /// or its directory was moved. If no other log has the old name now, all state of the old name
+    /// moves to this log, else only the state of the recognized files.
     fn take_over_moved(&mut self, names: &HashSet<String>) -> std::io::Result<()> {
         let others: Vec<String> =
             self.cursor.logs.keys().filter(|name| !names.contains(*name)).cloned().collect();
@@ -263,7 +263,9 @@ impl<'a> OpenLog<'a> {
         let mut gaps = Vec::new();
         for (k, known) in state.generations.iter_mut().enumerate() {
             let is_gone = !held.contains(&Some(k));
-            // If rotated files are not read, a file that was read to its end is not lost either.
+            // The log itself can get more lines after it was read, so it is lost if no file holds
+            // it. With `live_only` this happens at each rotation, so it is no loss after a complete
+            // read.
             let is_whole =
                 known.is_read && !known.has_half_line && (known.is_rotated || layout.live_only);
             let is_lost = is_gone && !known.is_gone && !is_whole;

@@ -51,8 +51,7 @@ impl Output {
         let saved_to = cursor_file.filter(|_| !framed);
         let mut out =
             Self { writer, framed, splices, saved_to, sequence, last_cursor: cursor, written: 0 };
-        // Write this record at once, because it tells the later stages to leave signals to this
-        // tool.
+        // Write this record at once: after it, the later tools of the pipeline ignore signals.
         out.control(&Begin { base: sequence })?;
         out.writer.flush()?;
         Ok(out)

@@ -6,7 +6,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::open_log::OpenLog;
 
-/// The smallest number of bytes for a bar. mls-tail reads less before a person could see the bar.
+/// Shows a bar only for at least this number of bytes. For fewer bytes, a bar would disappear at
+/// once.
 const WORTH_SHOWING: u64 = 64 << 20;
 
 /// A progress bar on stderr, if that is a terminal and there is much to read.

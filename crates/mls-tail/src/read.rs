@@ -16,7 +16,7 @@ use crate::progress::Progress;
 use crate::signal::Stop;
 use crate::tail::PassEnd;
 
-/// The largest length of a segment, unless one line is longer.
+/// The largest length of a segment. Only a segment of one long line can be longer.
 const SEGMENT: u64 = 1 << 20;
 
 /// A segment up to this length is read before its header is written. So the header never announces
@@ -115,9 +115,10 @@ impl OpenFile<'_, '_> {
         &mut self.log.state_mut().generations[self.k]
     }
 
-    /// `compressed_at` is the time in a gzip header. No line is newer than this time or than the
-    /// last change of the file. Both are needed: a copy may be newer than its lines, and a file may
-    /// get its old time back after compression.
+    /// `compressed_at` is the time in a gzip header. `mtime` is the earlier one of this time and
+    /// the last change of the file, because each of them can be too late: a copied file may be
+    /// newer than its lines, and a program may compress a log and then restore the old time of the
+    /// file.
     fn segment(&self, offset: u64, length: u64, compressed_at: Option<i64>) -> Segment<'static> {
         let changed = self.file().stat.mtime;
         let written = compressed_at.map_or(changed, |compressed| compressed.min(changed));
@@ -150,8 +151,8 @@ impl OpenFile<'_, '_> {
             ContainerStream::of_line(&[&self.file().read_at(begin, front)?[..], text].concat())
         };
         if length > MAX_LINE as u64 {
-            // The segment is one line. It is too long to be read, unless its length is only due to
-            // NUL bytes in front of it.
+            // The segment is one line. Without the NUL bytes in front of it, it may be short enough
+            // to be read.
             let start = after_nuls(self.file(), offset, window.end)?;
             if window.end - start > MAX_LINE as u64 {
                 self.log.state_mut().last_lines.skip(line);

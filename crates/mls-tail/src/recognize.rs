@@ -104,8 +104,8 @@ pub(crate) fn recognize(
     // Try the generation with the largest offset first, because it identifies a file best.
     let mut order: Vec<usize> = (0..known.len()).collect();
     order.sort_by_key(|k| Reverse(known[*k].offset));
-    // A file that only begins like a generation is a copy of the log. It was made before the last
-    // lines were read and the log was truncated. Test for such a copy last.
+    // `begins_like` is last because it is the weakest test: it accepts a copy of the log that lacks
+    // the last lines that were read.
     let tests: [Test; 3] = [
         |known, file| Ok(known.has_nothing_new_in(file)),
         Generation::is_in,

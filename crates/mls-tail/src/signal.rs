@@ -15,7 +15,8 @@ impl Stop {
         Ok(Self(Some(signals::termination()?)))
     }
 
-    /// Restores the default: a signal ends the process at once.
+    /// A `Stop` that is never set. It changes no handler: without [`on_signal`](Self::on_signal), a
+    /// signal ends the process at once; after it, signals have no effect.
     pub(crate) fn never() -> Self {
         Self(None)
     }

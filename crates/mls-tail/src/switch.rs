@@ -22,8 +22,8 @@ const MARGIN: i64 = 1;
 
 const NANOSECONDS: i64 = 1_000_000_000;
 
-/// The second from which to read the new source (the journal if `reads_journal`, else a log);
-/// `None` if the other source was not read last.
+/// The second from which to read the new source: the journal if `reads_journal`, else a log. `None`
+/// if the last run read from the same source, or nothing.
 pub(crate) fn first_second(cursor: &Cursor, reads_journal: bool) -> Option<i64> {
     let journal = cursor.journal.as_deref().and_then(journal_second);
     let log = cursor.logs.values().filter_map(log_second).max();
@@ -126,8 +126,9 @@ pub(crate) fn adopt(
     Ok(held)
 }
 
-/// The position to continue at: after the last line that is one of `messages`, or at the first line
-/// of `second` or later. `None` if all lines are older.
+/// The position to continue at: after the last line that is one of `messages`, else at the first
+/// line of `second` or later. If all lines are older, this is the end of the log itself, and `None`
+/// for a rotated file.
 fn position(file: &ChainFile, second: i64, messages: &mut Vec<String>) -> io::Result<Option<u64>> {
     let changed = file.stat.mtime / NANOSECONDS;
     if changed < second && file.is_rotated {

@@ -76,8 +76,8 @@ impl Tail {
         self.pass()
     }
 
-    /// Reads the new lines of all logs. After an error in one log it continues with the others;
-    /// `failures` holds the error.
+    /// Reads the new lines of all logs. If a log is missing or may not be read, adds the error to
+    /// `failures` and continues with the other logs. Any other error ends the pass.
     pub(crate) fn pass(&mut self) -> anyhow::Result<PassEnd> {
         let mut outcome = PassEnd::Done;
         self.failures.clear();

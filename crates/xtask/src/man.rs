@@ -143,8 +143,9 @@ fn event_page(date: &str) -> anyhow::Result<String> {
     Ok(with_table_preprocessor(page))
 }
 
-/// Appends the documentation of a crate without its first paragraph, which is the NAME section. Each
-/// module that it refers to becomes a section. Text before the first heading gets `heading`.
+/// Appends the documentation of a crate. Skips its first paragraph, because the NAME section has
+/// this text. Each module that the documentation refers to becomes a section. Text before the first
+/// heading gets `heading`.
 fn manual(page: &mut String, name: &str, heading: &str) -> anyhow::Result<()> {
     let text = documentation(name, "lib")?;
     let text = text.split_once("\n\n").map_or("", |(_, text)| text);

@@ -82,7 +82,8 @@ pub const TARGETS: &[Target] = &[
     target("typed_values", config::values),
 ];
 
-/// The target with this name. If a program calls this in a constant, it contains no other target.
+/// The target with this name. A program that calls this function in a constant contains only this
+/// target.
 #[must_use]
 pub const fn find(name: &str) -> Option<Target> {
     let mut i = 0;

@@ -96,13 +96,13 @@ fn scan(source: &str, lines: &[u8]) {
     with_scanner(|scanner| {
         let all = parse(scanner, source, lines, 0, b"");
         assert_printed(&all);
-        // A part has only a limited number of bytes before it.
+        // The second part gets at most `MAX_BEFORE` bytes of the first part as the lines before it.
         let middle = lines.len() / 2;
         let newline = lines[middle..].iter().position(|b| *b == b'\n');
         let Some(cut) = newline.map(|n| middle + n + 1).filter(|cut| *cut < MAX_BEFORE) else {
             return;
         };
-        // Parts in the journal are joined only within a block.
+        // mls-parse joins the parts of a journal entry only if one call reads all of them.
         if source == JOURNAL_SOURCE && memchr::memmem::find(lines, b"CONTAINER_PARTIAL_").is_some()
         {
             return;

@@ -1,6 +1,6 @@
-//! Runs libFuzzer with one target. `MLS_FUZZ_TARGET` names it when this program is built, so that the
-//! program holds only the code of that target: libFuzzer looks at all counters after each input.
-//! `scripts/fuzz` builds it for each target.
+//! Runs libFuzzer with one target. `MLS_FUZZ_TARGET` names the target when this program is built.
+//! So the program holds only the code of this target. This is faster, because libFuzzer looks at
+//! all counters of a program after each input. `scripts/fuzz` builds one program for each target.
 #![no_main]
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,8 +37,8 @@ fuzz_target!(|bytes: &[u8]| {
     let allowed = FLOOR * TARGET.floor + PER_BYTE * length;
     let before = MEMORY.current_usage();
     MEMORY.reset_peak_usage();
-    // Measure the elapsed time first, because the CPU time is not longer. The system call that reads the
-    // CPU time takes longer than many inputs.
+    // Measure the elapsed time first. The CPU time is never longer, and the system call that reads
+    // it takes longer than many inputs. So only slow inputs need the CPU time.
     let start = Instant::now();
     (TARGET.run)(bytes);
     let mut took = start.elapsed();

@@ -37,7 +37,7 @@ impl TextPass<'_, '_> {
                 None if rest.starts_with(b"<") || matches!(name, b"from" | b"to") => start,
                 None => self.user(self.bare_value(start)),
             },
-            // smtpd(8) counts the commands of a connection: `helo=1`.
+            // smtpd(8) counts the commands of a connection: `helo=1` is not a host.
             b"helo" if text[self.bare_value(start)].iter().all(is_count) => start,
             _ if HOSTS.contains(&name) => self.host(self.whole_value(start)),
             b"message-id" | b"resent-message-id" => {
@@ -55,7 +55,7 @@ impl TextPass<'_, '_> {
             b"orig_queue_id" if self.anonymizer.queue_ids => self.queue_id(self.bare_value(start)),
             _ if is_rewritten_sender(name) => self.rewritten_sender(key.start, start),
             _ => {
-                // `example.com=pass` has a name as its key, but `smtp.mailfrom=` and the like do
+                // In `example.com=pass`, the key is a host name. Keys such as `smtp.mailfrom` are
                 // not (RFC 8601, section 2.3).
                 let results = ["smtp.", "header.", "body.", "policy."];
                 if name.contains(&b'.') && !results.iter().any(|kind| name.starts_with_str(kind)) {
@@ -93,7 +93,7 @@ impl TextPass<'_, '_> {
         }
         let rest = near(&self.text[key.end + 1..]);
         let value = &rest[..rest.find_byteset(b",)\"").unwrap_or(rest.len())];
-        // The kernel's user IDs are numbers.
+        // `uid=1000` is a user ID of the kernel, not a name.
         let is_name = !value.iter().all(u8::is_ascii_digit);
         is_name.then(|| key.end + 1..key.end + 1 + value.len())
     }

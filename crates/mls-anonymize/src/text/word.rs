@@ -1,4 +1,5 @@
-//! Words in free text, by the characters after them and the words before them.
+//! Decides which words in free text are names, by the characters after a word and the words before
+//! it.
 
 use std::ops::Range;
 
@@ -67,8 +68,8 @@ impl TextPass<'_, '_> {
         if matches!(word, b"header" | b"body" | b"mime-error") && before.ends_with(b": ") {
             return Some(self.quoted(end + 1, word != b"body"));
         }
-        // postscreen(8) and smtpd(8) quote a client that speaks too early. When they reject a
-        // command, their own words begin in the same way.
+        // postscreen(8) and smtpd(8) quote the EHLO of a client that speaks too early. The name of
+        // a client follows. But if they reject a command, ` from ` or ` command rejected` follows.
         if is_hello(word)
             && before.ends_with(b": ")
             && !rest.starts_with(b" from ")

@@ -293,7 +293,8 @@ fn a_line_of_a_container_without_its_last_part_is_reported_and_omitted() {
     }
 }
 
-/// Pseudonyms are shorter than long names, and the length tells that the next line continues a line.
+/// Docker cuts only long lines, so mls-parse joins the next line only to a long line. The pseudonym
+/// of a long name is shorter than the name, but the line must stay long.
 #[test]
 fn two_parts_of_a_docker_line_stay_one_line() {
     let object = |text: &str| {

@@ -1,7 +1,7 @@
-//! `sections!`: states the keys of the configuration once.
+//! `sections!`: declares the keys of the configuration in one table.
 //!
-//! The structs, the reader, `--show-config`, the example file and the manual page follow from one
-//! table.
+//! The structs, the reader, `--show-config`, the example file and the manual page are generated
+//! from this table.
 
 /// A section of the configuration file.
 #[derive(Debug)]
@@ -32,10 +32,10 @@ pub struct ConfigKey {
 /// Declares [`Config`](super::Config) and a struct for each section. The field of a key has the
 /// key's name.
 ///
-/// `= "text"` is the default, as text that the key's type reads. An `Option` or a list has its
-/// default only if a configuration file is read. `below DIR` resolves a relative path below the
-/// directory that the key `DIR` of `[paths]` names. `also` gives the other names of a key, and
-/// `check` a function that refuses some values.
+/// `= "text"` is the default, as text that the key's type reads. Without a configuration file, an
+/// `Option` or a list has no value. `below DIR` resolves a relative path below the directory that
+/// the key `DIR` of `[paths]` names. `also` gives the other names of a key, and `check` a function
+/// that refuses some values.
 macro_rules! sections {
     ($(
         $(#[doc = $about:literal])+
@@ -129,7 +129,7 @@ macro_rules! sections {
 }
 pub(super) use sections;
 
-/// The directories that relative paths are resolved below.
+/// The directories below which relative paths are resolved.
 pub(super) struct Base {
     pub(super) working_dir: std::path::PathBuf,
     pub(super) state_dir: std::path::PathBuf,

@@ -112,8 +112,7 @@ impl Config {
         Ok(idle.collect())
     }
 
-    /// Returns a sentence about each key without effect in a file. A file that cannot be read sets
-    /// no key.
+    /// Returns a sentence about each key without effect in a file; none if the file cannot be read.
     #[must_use]
     pub fn without_effect_in(path: &Path) -> Vec<String> {
         let text = super::read_file(path).ok().flatten().unwrap_or_default();

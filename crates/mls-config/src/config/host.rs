@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 /// Returns whether the text can be a host: an IP address, or a name of letters, digits, `-` and `_`
 /// in labels with dots between them (RFC 1123, section 2.1). A name may have letters of all
 /// scripts, because resolvers encode them. Resolvers also check the length of a name. An IPv6
-/// address may have brackets, or the zone of its link.
+/// address may have brackets, or a zone such as `%eth0`.
 #[must_use]
 pub fn is_host(text: &str) -> bool {
     let address = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);

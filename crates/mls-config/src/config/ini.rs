@@ -111,8 +111,8 @@ impl<'a> Ini<'a> {
         }
     }
 
-    /// Refuses an indented line that begins with the name of a key. It would continue the value before
-    /// it, which is surely a mistake.
+    /// Refuses an indented line that begins with the name of a key. Such a line would continue the
+    /// value of the key before it, which is surely a mistake.
     fn refuse_indented_key(
         &self,
         sections: &[ConfigSection],
@@ -189,8 +189,8 @@ impl<'a> Ini<'a> {
         )
     }
 
-    /// Gives `to` the value of `from`, changed by `change`, unless `to` has a value. Both are a
-    /// section and a key.
+    /// If `to` has no value, gives it the value of `from`, changed by `change`. Both are a section
+    /// and a key.
     pub(super) fn translate(
         &mut self,
         from: (&str, &str),

@@ -192,7 +192,7 @@ texts! {
     u32: whole_number(u32::MIN, u32::MAX),
     u64: whole_number(u64::MIN, u64::MAX),
     usize: whole_number(usize::MIN, usize::MAX),
-    // A port 0 does not exist. Data that is kept for 0 days would be removed at once.
+    // `NonZeroU16`: a port 0 does not exist, and data that is kept for 0 days would be removed at once.
     NonZeroU16: whole_number(NonZeroU16::MIN, NonZeroU16::MAX),
     Threshold: "a threshold such as 20/10m (at most 10000 times, 30 days)",
     TimeSpan: "a length of time such as 90s, 10m, 1h or 7d, at most 30d",

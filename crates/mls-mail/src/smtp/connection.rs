@@ -28,7 +28,7 @@ pub(super) struct Connection {
     buffer: Vec<u8>,
     /// The time limit for each reply.
     timeout: Duration,
-    /// The time when everything must have ended.
+    /// The time when the connection must have ended.
     deadline: Instant,
 }
 

@@ -64,8 +64,8 @@ pub(crate) struct DeliveryOutcome {
 }
 
 impl DeliveryOutcome {
-    /// An error that names the recipients without the message, and the reasons: exit 75 if a later
-    /// run may deliver it, else 69.
+    /// Fails if a recipient did not get the message. The error names these recipients and the
+    /// reasons. Exit 75 if a later run may deliver the message, otherwise 69.
     pub(crate) fn into_result(self, server: &MailServer) -> anyhow::Result<()> {
         let exit = if self.deferred.is_empty() { Exit::Unavailable } else { Exit::TempFail };
         let mut by_reason: Vec<(Vec<String>, String)> = Vec::new();

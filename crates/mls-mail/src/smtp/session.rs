@@ -113,7 +113,8 @@ impl Session {
         if has("PLAIN") {
             let text = BASE64.encode(format!("\0{user}\0{password}").as_bytes());
             let reply = self.connection.command(&format!("AUTH PLAIN {text}"))?;
-            // A server may ask for what the command has already said.
+            // The command already contains the name and the password, but some servers ask for
+            // them.
             let reply = if reply.code == 334 { self.connection.command(&text)? } else { reply };
             reply.positive()?;
         } else if has("LOGIN") {

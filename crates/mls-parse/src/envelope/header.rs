@@ -10,8 +10,9 @@ pub(super) struct Header<'a> {
     pub(super) message: &'a [u8],
 }
 
-/// Programs whose messages are never lines of a log, because clients choose parts of them. A
-/// container may be called `postfix-mailcow`: its messages are lines.
+/// Whether `program` is a mail server. Its messages are never read as lines of a log, because
+/// clients choose parts of them. A container may be called `postfix-mailcow`; its messages are
+/// lines, so this name is not a mail server.
 pub(super) fn is_mail_server(program: &[u8]) -> bool {
     /// The daemons of Postfix that quote clients, with any `syslog_name` before them.
     const DAEMONS: [&[u8]; 17] = [
@@ -103,7 +104,8 @@ pub(super) fn header(text: &[u8]) -> Option<Header<'_>> {
         let host = (!is_level(first, true)).then_some(first);
         return tagged(host, rest);
     }
-    // One of the two words must be a level. The other one is the host, unless it is a level too.
+    // One of the two words must be a level, and the other one is the host. If both are levels, the
+    // line has no host.
     let (host, rest) = if is_level(first, false) {
         (Some(second), next_word(rest)?.1)
     } else if is_level(second, false) {

@@ -133,7 +133,7 @@ fn a_mechanism_ends_where_postfix_ends_its_token() {
     let message = format!("warning: x[192.0.2.1]: SASL {token}{refused}");
     let a = failure(&message);
     assert_eq!((a.mechanism.unwrap().len(), a.user), (token.len(), None));
-    // Cyrus SASL has other words; a blank that nothing protects ends a token as it always did.
+    // Cyrus SASL has other words. A blank outside quotes ends the token.
     let message =
         "warning: x[192.0.2.1]: SASL \"a b\" authentication failed: no mechanism available";
     assert_eq!(failure(message).mechanism, Some(&b"\"a b\""[..]));

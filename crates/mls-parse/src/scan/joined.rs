@@ -33,7 +33,7 @@ impl Scanner {
             return false;
         };
         let is_part = waiting.add(&part, range.len() + 1);
-        // Count such a line now, because the next run does not get all its parts.
+        // Count a line as soon as it is too long, because the next run does not get its parts.
         for parts in waiting.too_long() {
             self.lose(input, parts, start, TOO_LONG);
         }

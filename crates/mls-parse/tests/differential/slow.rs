@@ -209,7 +209,7 @@ fn dovecot(message: &str, record: &mut Map<String, Value>) -> Option<u64> {
     if process.contains(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_') {
         return None;
     }
-    // A login service can have any name. Then only its words tell what it is.
+    // A login service can have any name. Then only the words of the message identify it.
     let is_session = rest.starts_with("Login: user=<") || rest.starts_with("Logged in: user=<");
     let is_end =
         ["Login aborted", "Aborted login", "Disconnected", "Remote closed", "Client has quit"]

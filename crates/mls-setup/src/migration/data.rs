@@ -1,8 +1,9 @@
 //! `--migrate-data`: converts the CSV, the position of the SQL export, SQL files and the SQLite
 //! table, as the user who owns them.
 //!
-//! Each file that changes is kept as `NAME.original`. Every step starts from these files. So the
-//! next migration finishes an interrupted one, and changes nothing after a complete one.
+//! Each file that changes is kept: as `NAME.original`, and SQL files in the directory `original`.
+//! Every step starts from these files. So the next migration finishes an interrupted one, and
+//! changes nothing after a complete one.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

@@ -1,7 +1,7 @@
 //! Converts SQL files that the Python original has exported (`sql_exporter.py`, `run_sql_export`).
 //!
-//! Files that the original has imported are moved to the directory `original`. The others are
-//! written again for the current table, and the next import imports them.
+//! All these files are moved to the directory `original`. The files that the original has not
+//! imported are first written again for the current table, and the next import runs the new files.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Write};

@@ -17,12 +17,12 @@ pub struct Score {
     pub compromised: usize,
     /// Number of compromised accounts that the right rule found.
     pub found: usize,
-    /// Number of those whose first finding is the login that let the attacker in.
+    /// Number of found accounts whose first finding is the attacker's first login.
     pub first_login_named: usize,
     /// Number of honest users with a finding.
     pub honest: usize,
-    /// A line for each account that is missed, whose first finding is another login, or that is
-    /// honest and has a finding.
+    /// A line for each compromised account that was missed, for each one whose first finding is
+    /// another login, and for each honest user with a finding.
     pub remarks: Vec<String>,
 }
 
