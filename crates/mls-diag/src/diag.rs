@@ -9,7 +9,7 @@
 //! `debug`.
 //!
 //! The operational log `log_file` gets messages up to `[general] log_level`. These include warnings
-//! of libraries, and also their level `info` if `log_level` is DEBUG.
+//! and errors of libraries. If `log_level` is DEBUG, they also include level `info` of libraries.
 
 use std::fmt;
 use std::fs::File;

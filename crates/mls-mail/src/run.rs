@@ -62,7 +62,7 @@ fn work(args: Args, paths: &Paths, mailer: &Mailer) -> anyhow::Result<()> {
     let path: PathBuf = args
         .ledger
         .or_else(|| paths.in_state_dir(default))
-        .ok_or_else(|| Exit::Usage.error("there is no ledger: give --ledger or --config"))?;
+        .ok_or_else(|| Exit::Usage.error("no ledger file is named: give --ledger or --config"))?;
     let removed = if is_records {
         "mls-alert reports the alerts of the last day again"
     } else {

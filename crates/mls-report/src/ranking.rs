@@ -26,8 +26,8 @@ impl<K: Ord, C: Ord + Copy> Ranking<K, C> {
             return;
         }
         let name = name();
-        // If the item has the same count as the last item of the list, the smaller name is in the
-        // list.
+        // If the item has the same count as the last item of the list, the smaller name comes
+        // first. So an item with a greater name is not added.
         let is_last = |(last, floor): &(K, C)| count == *floor && name > *last;
         if self.floor.is_some() && self.items.get(self.n - 1).is_some_and(is_last) {
             return;

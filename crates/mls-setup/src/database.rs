@@ -34,7 +34,8 @@ pub(crate) fn found(
     }
     let output = match command.output() {
         Ok(output) => output,
-        // The service user may not be able to run a program that is not installed yet.
+        // In a setup from source, mls-sql is not installed yet, and the service user may have no
+        // access to the source tree.
         Err(error) => {
             return Ok(format!("The database was not tested: mls-sql cannot start: {error}\n"));
         }

@@ -1,4 +1,4 @@
-//! Creates the tables in a database, and checks that they can hold events exactly once.
+//! Creates the tables in a database, and checks that each event can be stored in them exactly once.
 
 use mls_diag::Exit;
 
