@@ -12,7 +12,7 @@ use crate::words::number;
 pub(crate) fn notes(tally: &Tally) -> Vec<String> {
     let empty = match &tally.extent {
         _ if tally.attempts > 0 => None,
-        None => Some("The input has no failed login at all.".to_owned()),
+        None => Some("No failed login was found in the input.".to_owned()),
         Some((first, last)) => Some(format!(
             "The input has {} from {first} to {last}, none in this period.",
             number(tally.total, "failed login", "failed logins")

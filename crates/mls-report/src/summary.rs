@@ -98,18 +98,17 @@ fn compared(report: &Report) -> String {
     if let (true, Some(usual)) = (period.label == "today", report.usual_attempts) {
         return format!("; a usual day has {}", thousands(usual));
     }
-    if let Some(usual) = usual_in_period(report) {
+    if let Some(usual) = usual_in_period(report).filter(|_| period.length >= Some(MIN_LENGTH)) {
         return difference(now, usual, "usual");
     }
     let before = if period.is_day { "on the day before" } else { "in the period before" };
     report.previous_attempts.map_or_else(String::new, |previous| difference(now, previous, before))
 }
 
-/// Returns the usual number of failed logins in a time as long as the period; `None` if it is
-/// unknown, or if the period is short.
+/// Returns the usual number of failed logins in a time as long as the period; `None` if this number
+/// or the length of the period is unknown.
 fn usual_in_period(report: &Report) -> Option<u64> {
-    let length = report.period.length.filter(|length| *length >= MIN_LENGTH)?;
-    let minutes = u128::try_from(length.num_minutes()).unwrap_or_default();
+    let minutes = u128::try_from(report.period.length?.num_minutes()).unwrap_or_default();
     let usual = (u128::from(report.usual_attempts?) * minutes + 720) / 1440;
     Some(u64::try_from(usual).unwrap_or(u64::MAX))
 }
@@ -211,8 +210,10 @@ fn silence(report: &Report) -> Option<String> {
 
 pub(crate) fn what_to_do(report: &Report) -> String {
     let is_long = report.period.length.is_none_or(|length| length >= MIN_LENGTH);
-    let is_empty = report.total_attempts == 0 && report.unchecked == 0 && report.csv.is_some();
-    let usual = usual_in_period(report).unwrap_or_default();
+    let is_empty = report.csv.as_ref().is_some_and(|csv| csv.rows == 0)
+        && report.successful_logins.as_ref().is_none_or(|logins| logins.logins == 0);
+    // Of a period without an end, such as that of --since, the usual number is that of a day.
+    let usual = usual_in_period(report).or(report.usual_attempts).unwrap_or_default();
     let steps = [
         (!report.verdict.accounts.is_empty())
             .then_some("Check each account below now, with the commands that are listed for it."),

@@ -177,10 +177,16 @@ fn a_day_without_attempts_is_three_lines_and_says_why() {
 fn a_digest_without_attempts_says_whether_that_is_unusual() {
     let row = |day| format!("mail,2026-05-{day} 00:00,192.0.2.1,x,null,OK,CN,1,O\n").repeat(10);
     let csv = HEADER.to_owned() + &(10..20).map(row).collect::<String>();
+    let day = |ago| (chrono::Local::now() - chrono::TimeDelta::days(ago)).format("%F").to_string();
+    let recent: String = (2..12).map(|ago| row(20).replace("2026-05-20", &day(ago))).collect();
+    let recent = HEADER.to_owned() + &recent;
     let unusual = "It is unusual that no login failed: run maillogsentinel --status";
     for (args, csv, expected) in [
         (&["--date", "2026-05-20"][..], &csv[..], unusual),
         (&["--since", "2026-05-20", "--until", "2026-05-20 00:05"], &csv, "nothing to do"),
+        (&["--since", "2026-05-20", "--until", "2026-05-20 11:00"], &csv.repeat(3), unusual),
+        (&["--since", &day(1)], &recent, unusual),
+        (&["--server", "another"], &csv, "nothing to do"),
         (&["--date", "2026-05-20"], HEADER, unusual),
     ] {
         let mut command = Command::cargo_bin("mls-report").unwrap();
