@@ -35,10 +35,15 @@ impl AlertCursor {
         Alerted::from_cursor(self.cursor.clone())
             .with_context(|| {
                 let path = self.path.display();
+                // With --framed, the file is the ledger of mls-mail, which holds more than alerts.
+                let remove = if self.is_framed() {
+                    ""
+                } else {
+                    ", or remove this one (then mls-alert reports the alerts of the last day again)"
+                };
                 format!(
-                    "{path} is not a cursor file of mls-alert; give another file with \
-                     --cursor-file, or remove this one (then mls-alert reports the alerts of the \
-                     last day again)"
+                    "{path} does not hold the alerts of mls-alert; give another file with \
+                     --cursor-file{remove}"
                 )
             })
             .or_exit(Exit::Config)

@@ -69,7 +69,7 @@ impl Login<'_> {
         format!("{} {clock}", at.format(DAY))
     }
 
-    /// `within` is the time from the first login at a new place to the last one.
+    /// `within` is the time from the first login at a new place to the last one, at most the window.
     pub(crate) fn spread(&self, spread: &Spread, within: Seconds) -> String {
         let all = spread.countries.len();
         let what = if all == 0 {

@@ -30,12 +30,12 @@ pub(crate) fn plan(plan: &Plan, system: &TargetSystem) -> String {
     if account.is_none() {
         lines.push(format!("  user {}", plan.user));
     }
-    lines.splice(..0, [String::new(), heading(system, lines.is_empty())]);
-    let groups = GROUPS.into_iter().filter(|group| system.members(group).is_some());
-    let groups = groups.collect::<Vec<_>>().join(" and ");
-    if !groups.is_empty() {
-        lines.push(format!("  {} is a member of {groups}, to read the log", plan.user));
+    for group in GROUPS {
+        if system.members(group).is_some_and(|members| !members.contains(&plan.user)) {
+            lines.push(format!("  user {} joins group {group}, to read the log", plan.user));
+        }
     }
+    lines.splice(..0, [String::new(), heading(system, lines.is_empty())]);
     lines.extend(jobs(plan, system));
     let notes = Config::without_effect(Path::new(CONFIGURATION), plan.configuration());
     let notes = notes.unwrap_or_default().into_iter().chain(plan.note.clone());
@@ -49,7 +49,7 @@ fn heading(system: &TargetSystem, is_empty: bool) -> String {
         root => format!(" in {}", root.display()),
     };
     if is_empty {
-        return format!("Setup will change no file, directory or user{root}.");
+        return format!("Setup will change no file, directory, user or group{root}.");
     }
     format!("Setup will make these changes{root}:")
 }

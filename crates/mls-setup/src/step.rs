@@ -252,7 +252,9 @@ impl<'a> Changes<'a> {
 impl fmt::Display for Undo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::ReloadAndRestart(units) => write!(f, "restarting {}", units.join(" ")),
+            Self::ReloadAndRestart(units) => {
+                write!(f, "reloading systemd and restarting these units: {}", units.join(" "))
+            }
             Self::RemoveUser(user) => write!(f, "removing user {user}"),
             Self::LeaveGroup { user, group } => write!(f, "removing {user} from group {group}"),
             Self::Restore { path, .. } => write!(f, "restoring {}", path.display()),

@@ -58,8 +58,8 @@ use status::Status;
 ///
 /// # Errors
 /// Exit 1 if there is a problem; then the problem is printed. Exit 78 if the configuration is
-/// wrong. Exit 77 if the configuration cannot be read, or if root runs mls-status although the
-/// service has another user.
+/// wrong. Exit 74 or 77 if it cannot be read. Exit 77 if root runs mls-status although the service
+/// has another user.
 pub fn run(Args { config: path, json }: Args, _: Config) -> anyhow::Result<()> {
     let (mut status, config) = look(&path)?;
     for problem in &mut status.problems {
@@ -100,6 +100,7 @@ fn look(path: &Path) -> anyhow::Result<(Status, Option<Config>)> {
         // The tools would follow the links of the service user, with the rights of root.
         let name = config.systemd.user.as_deref().unwrap_or_default();
         match uzers::get_user_by_name(name) {
+            None if name.is_empty() => return Ok(not_set_up(String::new())),
             None => return Ok(not_set_up(format!(", because there is no user {name}"))),
             Some(user) if user.uid() != 0 => {
                 let why = "root must run maillogsentinel --status, which changes to the service \
