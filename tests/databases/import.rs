@@ -61,7 +61,7 @@ fn a_failing_file_changes_nothing_and_a_changed_file_is_refused() {
                 "CREATE TYPE kind AS ENUM ('a');\nSELECT 'a'::kind;\nSELECT 'a'::kind;\nDROP TYPE kind;\n",
             );
             site.succeed(&import);
-            // A placeholder has no value.
+            // An import cannot give a placeholder a value.
             site.write("sql/8.sql", "SELECT $1 + 1;\n");
             let said = site.fail(65, &import);
             assert!(said.contains("parameters"), "{said}");

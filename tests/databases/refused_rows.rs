@@ -151,7 +151,8 @@ fn table_that_fails_is_reported_although_the_stream_was_cut_off() {
     assert!(said.contains("no partition"), "{said}");
 }
 
-/// MariaDB and MySQL close the connection at a longer statement, so its error message is lost.
+/// If a statement is longer than `max_allowed_packet`, MariaDB and MySQL close the connection, so
+/// the error message is lost.
 #[test]
 fn rows_above_max_allowed_packet_are_sent_one_by_one_and_a_single_longer_row_is_a_bad_record() {
     let site = Site::new();

@@ -171,7 +171,7 @@ fn the_same_events_make_the_same_table_everywhere_by_load_and_by_export_and_impo
                 let mode =
                     "--init-command=SET SESSION sql_mode = 'NO_BACKSLASH_ESCAPES', NAMES latin1";
                 let mut plain = Command::new(client.get_program());
-                // Without -e it reads standard input.
+                // Without -e, the client reads standard input.
                 let args: Vec<_> = client.get_args().collect();
                 plain.arg(args[0]).arg(mode).args(&args[1..args.len() - 2]);
                 plain

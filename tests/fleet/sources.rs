@@ -123,8 +123,8 @@ fn files_are_not_imported_into_a_table_that_this_machine_has_loaded() {
         assert_eq!(count(), 6, "{kind:?}");
         // No file is new, so no row can be imported twice.
         site.succeed(&import);
-        // Files of another machine hold other attempts. A file of this machine does not stop their
-        // import, whether its name is the first or the last.
+        // The import refuses `0.sql` and `z.sql`, which are files of this machine. It still imports
+        // the file of another machine between them, because that file has other attempts.
         let another = "20260601_000000_mx9-00000000_000001_maillogsentinel_export.sql";
         site.succeed(&format!("cp sql/* {another}; cp {another} sql/0.sql"));
         site.succeed(&format!("cp {another} sql/; cp {another} sql/z.sql"));

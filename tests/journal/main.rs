@@ -91,7 +91,7 @@ fn numbers(n: u64) -> Vec<String> {
     (0..n).map(|n| format!("u{n}")).collect()
 }
 
-/// Runs the pipeline. It prints no message, and the rows are the first `n`.
+/// Runs the pipeline. Expects no message, and the rows of the first `n` failures.
 fn assert_reads(site: &Site, n: u64) {
     let output = site.shell(&pipeline());
     let found = (output.status.code(), text(&output.stderr), users(site));

@@ -390,8 +390,8 @@ fn a_digest_whose_content_is_refused_is_given_up_when_a_later_one_is_accepted() 
     site.append(&row("2026-06-01 10:00", "third"));
     let run = site.digest(&SINCE_LAST);
     assert_eq!((run.code, run.err.contains(given_up)), (69, true), "{}", run.err);
-    // The server refused two messages, accepted one, and refused one. It keeps all of them. A retry
-    // makes no new digest.
+    // The server refused two messages, accepted one, and refused one. This test server also keeps
+    // refused messages. A retry makes no new digest.
     let users = ["GTUBE", "second", "third"];
     assert_eq!(named(&site, &users), ["GTUBE", "GTUBE", "second", "GTUBE"]);
     let run = site.digest(&SINCE_LAST);
@@ -411,7 +411,7 @@ fn a_recipient_with_a_digest_does_not_get_it_again_after_a_kill_during_the_wait_
     let email = "email = slow@example.com, admin@example.com\n";
     site.configure_also(email);
     site.append(&row("2026-06-01 10:00", "first"));
-    // Between the first try and the second.
+    // Kill mls-mail between its first and its second try.
     let mail = "mls-report --config mls.conf --since-last --format mail > message && \
                 exec mls-mail --config mls.conf --smtp-timeout 200 < message";
     let mut run = site.command(mail, &[]).spawn().unwrap();

@@ -214,7 +214,7 @@ fn a_pipeline_killed_at_random_loses_no_suspicious_login_and_mails_none_twice() 
     let mut random = Random::new(20_261_128);
     let site = site();
     let (mut users, mut died) = (0, 0);
-    // The kills come within one run on a machine of any speed.
+    // Measure how long a run takes, so that the kills come during a run on a machine of any speed.
     let begun = Instant::now();
     assert_eq!(site.run(PIPELINE, &[]).code, 0);
     let run = u64::try_from(begun.elapsed().as_micros()).unwrap();

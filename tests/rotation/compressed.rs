@@ -31,7 +31,7 @@ fn no_line_continues_or_repeats_a_line_before_one_that_is_too_long() {
     for (before, skipped, after, rows) in [
         (&*whole, "", "2026-06-01T00:01:00Z vm last message repeated 7 times\n", 1),
         (&format!("{part}\n"), "", &last(failure), 0),
-        // The last part of a line is not a line.
+        // The first part of a line is skipped. The last part must not be read as a line.
         ("", part, &last(&format!("postfix/smtpd[7]: warning: {failure}")), 0),
         (
             "",
@@ -40,7 +40,7 @@ fn no_line_continues_or_repeats_a_line_before_one_that_is_too_long() {
             1,
         ),
     ] {
-        // In three runs, each run reads one line.
+        // With three runs, each run reads one line; with one run, this run reads all three.
         for (runs, is_packed) in [(1, false), (2, false), (3, false), (1, true), (2, true)] {
             let site = Site::new();
             site.append("mail.log.1", before);

@@ -117,7 +117,8 @@ fn a_line_of_the_other_stream_between_two_parts_is_read_and_so_are_the_parts() {
             let rows = site.read("F");
             let count = |user: &str| rows.lines().filter(|row| row.contains(user)).count();
             let is_joined = reason <= 40_000 && !is_lost;
-            // A line of the same stream ends the unfinished line, and is the reason of the failure.
+            // A line of the same stream is read as the last part of the unfinished line. So the row
+            // has the user of this line: `u1`.
             assert_eq!(count("u1"), usize::from(unfinished != next || is_joined), "{what}: {said}");
             assert_eq!(count("u0"), usize::from(unfinished != next && is_joined), "{what}: {said}");
             let counted = said.matches("1 line looks like a login attempt").count();
@@ -191,7 +192,7 @@ fn many_logs_that_end_in_long_parts_are_continued_by_the_next_run() {
     assert!(text(&second.stderr).contains("the first parts of a split line were read"));
 }
 
-/// copytruncate, but the writer keeps its offset.
+/// The writer keeps its offset after copytruncate, so the log begins with NUL bytes.
 #[test]
 fn the_next_run_continues_or_repeats_a_line_after_many_nul_bytes() {
     let failure =

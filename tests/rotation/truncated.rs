@@ -80,7 +80,7 @@ fn lines_that_were_read_between_copying_and_truncating_are_not_read_again() {
 #[test]
 fn a_log_truncated_while_mls_tail_waits_for_its_reader_is_read_again() {
     let mut site = Site::new();
-    // The pipe (1 MiB) then has room for a part of the next segment.
+    // After these lines, the pipe (1 MiB) has room for a part of the next segment.
     let before = site.failures(3500);
     let (old, new) = (site.failures(3000), site.failures(4000));
     assert!(before.len() < 1 << 20 && before.len() + old.len() > 1 << 20);
@@ -96,7 +96,8 @@ fn a_log_truncated_while_mls_tail_waits_for_its_reader_is_read_again() {
     while !site.path().join("there").exists() {
         std::thread::sleep(Duration::from_millis(10));
     }
-    // Give the tool time to fill the pipe. If it is too short, the test checks less, but does not fail.
+    // Give the tool time to fill the pipe. If the time is too short, the test checks less, but does
+    // not fail.
     std::thread::sleep(Duration::from_millis(700));
     assert!(site.shell("cp b.log b.log.1; : > b.log").status.success());
     site.append("b.log", &new);
@@ -182,7 +183,7 @@ fn nul_bytes_before_a_line_are_skipped_and_the_line_counts() {
             let mut site = Site::new();
             site.log(3);
             site.extract();
-            // copytruncate, but the writer keeps its offset.
+            // The writer keeps its offset after copytruncate, so the log begins with NUL bytes.
             rename(&site, "mail.log", "mail.log.1");
             File::create(site.path().join("mail.log")).unwrap().set_len(length).unwrap();
             site.log(3);

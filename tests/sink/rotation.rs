@@ -116,7 +116,7 @@ fn a_csv_that_disappears_before_its_header_is_committed_is_started_again() {
         let mut site = Site::new();
         site.log(3);
         site.extract();
-        // Make the files as a run leaves them that dies between the two commits of a new CSV.
+        // Simulate a run that dies between the two commits of a new CSV.
         assert!(site.shell("mv F F.2").status.success());
         let empty = mls_state::cursor_file::Fingerprint::empty();
         let path = site.path().join("S");
@@ -155,7 +155,7 @@ fn the_next_run_succeeds_after_a_run_died_right_after_a_rotation_of_the_csv() {
     site.extract();
     fs::remove_file(site.path().join("F")).unwrap();
     site.log(400);
-    // The input ends after the header and some rows, before any commit.
+    // Writing fails after the header and some rows, before any commit.
     let output = site.shell(&EXTRACT.replace("mls-csv", "prlimit --fsize=3000 -- mls-csv"));
     assert_eq!(output.status.code(), Some(74), "{}", text(&output.stderr));
     site.append("F", "vm,torn");

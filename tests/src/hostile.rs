@@ -14,7 +14,7 @@ pub fn serve(play: impl Fn(TcpStream) -> std::io::Result<()> + Send + 'static) -
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
-            // The tool closes the connection in an attack, which is an error here.
+            // Ignore errors: the tool may close the connection during an attack.
             let _ = play(stream.unwrap());
         }
     });

@@ -41,8 +41,8 @@ pub fn tools() -> PathBuf {
 
 /// The prefix that changes the clock of a shell command, for example by `+10d`. It uses only the
 /// library in the package of faketime(1), and not faketime itself. faketime would be a process
-/// between the shell and the command, and a kill would end only faketime. It also refuses to start
-/// if a killed process with the same number has left a semaphore.
+/// between the shell and the command, and a kill would end only faketime. faketime also refuses to
+/// start if a killed process with the same number has left a semaphore.
 #[must_use]
 pub fn wrong_clock(change: &str) -> String {
     format!("env LD_PRELOAD=$(echo /usr/lib/*/faketime/libfaketime.so.1) FAKETIME={change}")

@@ -39,7 +39,7 @@ impl Service {
         }
         let link = |to: &Path, name: &str| symlink(to, service.path().join(name)).unwrap();
         link(Path::new("log0"), "log");
-        // Only this script: scripts/test must not take the place of test(1).
+        // Link only this script into the `PATH`, because `scripts/test` would hide test(1).
         let front = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/maillogsentinel");
         link(&front.canonicalize().unwrap(), "bin/maillogsentinel");
         for (file, content) in [
@@ -284,7 +284,8 @@ impl Service {
         assert_eq!(errors.iter().sum::<usize>(), self.errors, "{errors:?}");
     }
 
-    /// Expects each failure once in the counter of the metrics, except those before its first run.
+    /// Expects the counter of the metrics to have each failure once. `before` failures are older
+    /// than the counter and are not in it.
     ///
     /// # Panics
     /// If that is not so.

@@ -12,8 +12,8 @@ use mls_stream::ndjson::Reader;
 use crate::evidence::Evidence;
 use crate::{text, xarf};
 
-/// Reads records or rows, and the same bytes as a log: a report has no control characters and no
-/// more addresses than its limit.
+/// Reads records or rows, and the same bytes as a log. A report must have no control characters,
+/// and may count only addresses of the network.
 pub fn report(bytes: &[u8]) {
     let network: IpNet = "192.0.2.0/24".parse().expect("a network");
     let reporter = "Example Ltd <abuse@example.org>".parse().expect("a reporter");

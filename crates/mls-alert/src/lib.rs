@@ -14,7 +14,7 @@
 //! files. It reads only what mls-csv has committed. With `--follow`, mls-alert keeps running and
 //! reads each new commit. The knowledge of the rules stays in memory, so only the new rows and at
 //! most about one hour before them are read. In three cases, mls-alert reads all rows again: a new
-//! day has begun, the first new row is too old for this, or a file was edited.
+//! day has begun, the first new row is older than this hour, or a file was edited.
 //!
 //! # Writes
 //! `alert` records (mls-event(5)):
@@ -41,7 +41,7 @@
 //! - While an address or a user stays at or above a threshold, mls-alert writes one record in each
 //!   period of the threshold's length.
 //! - With `--cursor-file`, the same input can be read again without the same alerts. The first run
-//!   reports alerts of the last day only. Thresholds always look back one day at most.
+//!   reports alerts of the last day only. For thresholds, each run reports the last day only.
 //! - With `--framed`, the program that reads the records, such as mls-mail, writes the cursor file.
 //!   It commits each alert together with its own work. So no alert is lost or reported twice, even
 //!   if one of the two programs dies.

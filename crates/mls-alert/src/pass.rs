@@ -2,9 +2,9 @@
 //!
 //! Each pass over the inputs continues the previous pass. It begins at a *checkpoint*: the detector
 //! as it was before the attempts of the last minutes, and a position in each input. The attempts
-//! after the checkpoint are observed again, because the other input can get an attempt between
-//! them. All attempts before the checkpoint must be older than the first attempt after it in each
-//! input. If the first attempt of an input is too old, both inputs are read from their beginning.
+//! after the checkpoint are observed again, because each input can get an attempt between those of
+//! the other. All attempts before the checkpoint must be older than the first attempt after it in
+//! each input. If one of these first attempts is older, both inputs are read from their beginning.
 //! So the result is always the same as the result of one pass over all attempts.
 
 use std::cell::RefCell;
@@ -150,8 +150,9 @@ impl<'a> Pass<'a> {
         Pass { begun: Some(moment), next, ..pass }.read(&failures)
     }
 
-    /// Reads everything. Returns the next checkpoint; `None` if the inputs cannot be found again.
-    /// Fails with [`Late`], before anything is written, if an attempt is older than the checkpoint.
+    /// Reads everything. Returns the next checkpoint; `None` if no pass follows, or if an input
+    /// cannot be read again. Fails with [`Late`], before anything is written, if the first attempt
+    /// of an input is older than the checkpoint at which this pass began.
     pub(crate) fn read(self, failures: &AttemptSource) -> anyhow::Result<Option<PassCheckpoint>> {
         let reading = self.reading.clone();
         let pass = RefCell::new(self);
@@ -208,7 +209,7 @@ impl<'a> Pass<'a> {
     /// Observes the logins before `end`, the time of the failure at the point `failure`.
     fn logins_before(&mut self, end: Option<Date>, failure: Option<Point>) -> anyhow::Result<()> {
         while let Some((at, _)) = self.logins.as_mut().and_then(LoginReader::peek) {
-            // Ignored logins must not delay the logins after them.
+            // Skip an ignored login at once: with a date in the future, it would stop this loop.
             let is_wanted = at <= self.latest && self.horizon.is_none_or(|horizon| at >= horizon);
             if is_wanted && end.is_some_and(|end| at >= end) {
                 break;

@@ -19,7 +19,7 @@ pub(crate) struct AlertInputs {
     pub(crate) logins: Option<AttemptSource>,
     /// Whether they can contain a login, now or later.
     pub(crate) may_hold_logins: bool,
-    /// Their ends before they were opened.
+    /// The ends of the inputs, read just before they were opened.
     pub(crate) progress: InputEnds,
 }
 

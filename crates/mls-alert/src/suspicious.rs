@@ -11,7 +11,7 @@ use mls_config::zone::Zone;
 use mls_event::{Alert, Finding, Outcome, clean_str};
 use mls_findings::{Detector, Observation};
 
-/// The number of host names to remember, from the last logins.
+/// The largest number of remembered host names. A further name clears the table first.
 const MAX_HOSTNAMES: usize = 4096;
 
 /// The rules for suspicious logins, and the host names for their findings.

@@ -23,7 +23,7 @@ pub(crate) struct ReachedThreshold<'a> {
     pub(crate) server: Option<&'a str>,
     pub(crate) attempts: u64,
     pub(crate) threshold: Threshold,
-    /// The name of the counter: the key, and the server if each is counted separately.
+    /// The name of the counter: the key, with the server if each server is counted separately.
     pub(crate) counted: Cow<'a, str>,
 }
 

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use foldhash::fast::RandomState;
 use mls_config::config::Threshold;
 
-/// The largest number of remembered times of all keys.
+/// The largest number of remembered times of all keys together.
 const MAX_TIMES: usize = 100_000;
 
 /// The largest number of remembered times of one key: enough for any threshold.

@@ -9,12 +9,13 @@
 //! and i + 1, and flips both or none. About one public address in 5,000 would be its own pseudonym.
 //! Here the position is mixed into the block, so that the flips are independent.
 //!
-//! A reader of the pseudonyms can still see how many first bits two addresses share, and the first
-//! bits of addresses next to the ranges below. By chance, a first octet can stay the same (one in
-//! 256, more often next to those ranges). A whole address can also stay the same (at worst one in
-//! 2^16, next to `192.168/16`). Then `--verify` refuses the result.
+//! A reader of the pseudonyms can still see how many first bits two addresses share. By chance, a
+//! first octet can stay the same (one in 256, more often next to a range that is listed below). A
+//! whole address can also stay the same (at worst one in 2^16, next to `192.168/16`). `--verify`
+//! refuses a result with such an address.
 //!
-//! There is one addition: a private address stays private, and no public address becomes private.
+//! This crate adds one rule: a private address stays private, and no public address becomes
+//! private.
 //! Bits that select a private, link-local, multicast or reserved range are not flipped. For IPv4,
 //! these ranges are `10/8`, `100.64/10`, `169.254/16`, `172.16/12`, `192.168/16`, `224/4` and
 //! `240/4`. For IPv6, they are `fc00::/7`, `fe80::/10` and `ff00::/8`. Addresses in `0/8` and

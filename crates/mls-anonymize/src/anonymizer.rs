@@ -34,7 +34,7 @@ impl Anonymizer {
             self.text_without_secrets(&text[at..secret.start], context, out);
             self.pseudonyms.text(Class::Secret, &text[secret.clone()], out);
             at = secret.end;
-            // Search for a query only in lines with a secret, because there are few of them.
+            // This search takes time. So search only lines with a secret, which are rare.
             if query.get_or_insert_with(|| text.find(QUERY)).is_some_and(|query| query < at) {
                 context.in_query = true;
                 // The quote after the secret ends a literal. It must not begin another one.
@@ -57,7 +57,7 @@ impl Anonymizer {
         TextPass::new(self, &text[at..], context, out).run();
     }
 
-    /// Appends the pseudonym of a text of `class`, which a rule names.
+    /// Appends the pseudonym of a text that a rule matched. `class` is the class of the rule.
     fn replace(&mut self, class: Class, text: &[u8], out: &mut Vec<u8>) {
         match class {
             Class::Ip | Class::Host => self.pseudonyms.host(text, out),
@@ -98,8 +98,8 @@ impl Anonymizer {
     }
 }
 
-/// Decodes a reason that is base64. A word of lower-case letters (after the first) is not base64, even if
-/// its length fits.
+/// Decodes a reason that is base64. A reason with only lower-case letters after the first character
+/// is an English word, even if it is valid base64.
 fn challenge(reason: &str) -> Option<Vec<u8>> {
     let looks = reason.len() >= 8
         && reason.as_bytes()[1..].find_byteset(b"=0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ").is_some();

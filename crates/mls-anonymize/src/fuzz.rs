@@ -13,7 +13,8 @@ pub fn log_line(line: &[u8], names: &mut Anonymizer, written: &mut Vec<u8>) -> b
     InputFormat::Log.line(line, names, written).is_ok()
 }
 
-/// Reads a log, records or rows: the checks of `--verify` find no difference in the result.
+/// Anonymizes a log, records or rows. The checks of `--verify` must find no difference in the
+/// result.
 pub fn verify(text: &[u8], mut names: Anonymizer) {
     let mut blocks = Blocks::new(Box::new(Cursor::new(text.to_vec())), "any");
     let (mut written, mut kept) = (Vec::new(), HashSet::new());

@@ -29,8 +29,8 @@ impl InputFormat {
         }
     }
 
-    /// Appends the anonymized `line`, with its newline if it has one. An error says why the line is
-    /// omitted. Then nothing was appended.
+    /// Appends the anonymized `line`, with its newline if it has one. Returns an error if the line
+    /// must be omitted. The error says why, and nothing was appended.
     pub(crate) fn line(
         &mut self,
         line: &[u8],
@@ -57,7 +57,7 @@ impl InputFormat {
             }
             // `row` writes the newline.
             Self::Csv(decoder) => {
-                // Omit a row that mls-csv cannot read. With other cells, mls-csv might read it.
+                // Omit a row that mls-csv cannot read: with pseudonyms, mls-csv might read it.
                 decoder.decode(text).map_err(|error| said(&error))?;
                 return anonymizer.row(text, decoder, out).map_err(|error| said(&error));
             }

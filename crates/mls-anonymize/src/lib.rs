@@ -45,8 +45,8 @@
 //! - the parser reads the same from each line of the original and of the result, except that the
 //!   result has pseudonyms;
 //! - no replaced address, mail address, host or domain name, user name or secret occurs in the
-//!   result as a word, in any case;
-//! - no public address is its own pseudonym.
+//!   result as a word, in upper or lower case;
+//! - no replaced address has itself as its pseudonym.
 //!
 //! `--allow-words FILE` lists words that may occur. mls-anonymize does not search for names that
 //! are also common words of a log (`status`, `postfix`), or programs or mechanisms in this log. It
@@ -181,8 +181,8 @@ fn share(
     output::write(output, 0o640, |out| written(io::copy(&mut spool, out).map(drop)))
 }
 
-/// Anonymizes the lines of `blocks` and writes them to `out`. With `kept`, verifies each line, and
-/// collects the words that stay in `kept`.
+/// Anonymizes the lines of `blocks` and writes them to `out`. If `kept` is given, verifies each
+/// line, and adds the words that are not replaced to `kept`.
 fn anonymize(
     blocks: &mut Blocks,
     source: &str,
@@ -202,7 +202,7 @@ fn anonymize(
             };
             buffer.clear();
             if lines.is_empty() {
-                // A line that is too long.
+                // An empty block stands for a line that was too long.
                 joiner.end();
             }
             // Some editors write a byte order mark (U+FEFF) at the beginning of a file.

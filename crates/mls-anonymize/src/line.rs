@@ -173,8 +173,8 @@ impl Anonymizer {
             (|names, text, context, out| names.reason(&clean(text), context, out), pieces.reason),
         ];
         let fields = fields.into_iter().filter_map(|(replace, text)| Some((replace, text?, text?)));
-        // The words of a proxy contain the whole user name. The fields can contain a shortened one.
-        // Both get the same pseudonym, that of the name in the fields.
+        // Dovecot writes the whole user name after `proxy(`, but can cut the name in `user=<…>`.
+        // Both names get the pseudonym of the name in `user=<…>`.
         let proxied = pieces.proxied_user.and_then(|name| Some((user, name, pieces.user?)));
         let mut fields: Vec<_> = fields.chain(proxied).collect();
         fields.sort_by_key(|(_, place, _)| offset(place));
@@ -187,9 +187,9 @@ impl Anonymizer {
     }
 
     /// Appends free text of a message. The parser reads Dovecot's address after the last ` rip=` of
-    /// the message. So this ` rip=` must stay, and it must stay the last one. If the text ends
-    /// with ` rip=`, the address follows, so ` rip=` is not part of a secret. If the text contains
-    /// ` rip=` and a secret, ` rip=` can be part of the secret.
+    /// the message. So the last ` rip=` of the text is copied. Exception: if the text contains a
+    /// secret, ` rip=` can be part of it. But ` rip=` at the end of the text is always copied,
+    /// because the address follows it.
     fn message_text(&mut self, mut text: &[u8], context: LineContext<'_>, out: &mut Vec<u8>) {
         if context.dovecot
             && let Some((before, after)) = text.rsplit_once_str(" rip=")

@@ -73,7 +73,8 @@ impl Joiner {
 }
 
 impl Parts {
-    /// The whole line as the runtime would have written it; `None` if it is too long.
+    /// The whole line as Kubernetes or Docker would write it without a cut; `None` if it is too
+    /// long.
     fn join(self) -> Option<Vec<u8>> {
         let Self { first, mut text, length } = self;
         if length > MAX_PARTS_BEFORE {

@@ -46,16 +46,15 @@ impl Rules {
         lines.map(rule).collect::<anyhow::Result<_>>().map(Self)
     }
 
-    /// Returns the first match in `text` at `at` or later. If several rules match there, the first
-    /// rule wins. Ignores empty matches.
+    /// Returns the first match in `text` at `at` or later. If several rules match at the same
+    /// place, the first rule wins. Ignores empty matches.
     pub(crate) fn find(&self, text: &[u8], at: usize) -> Option<(Class, Range<usize>)> {
         let matches = self.0.iter().filter_map(|(class, regex)| {
             let mut from = at;
             loop {
                 let groups = regex.captures_at(text, from)?;
                 let (whole, part) = (groups.get(0)?, groups.get(1).or_else(|| groups.get(0))?);
-                // The previous match may have ended after the beginning of this group.
-                if !part.is_empty() && part.start() >= at {
+                if !part.is_empty() {
                     return Some((*class, part.range()));
                 }
                 from = whole.end().max(from + 1);

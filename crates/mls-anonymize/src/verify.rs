@@ -186,11 +186,11 @@ fn facts(auth: Auth<'_>) -> String {
 
 /// Searches the result for originals.
 ///
-/// Host and domain names, mail addresses, user names and secrets count if they occur as words, in
-/// any case. A name does not count if it consists of [common words](common_words), or is one of
-/// `kept` or `allowed`. A name of fewer than five characters counts only if it contains a full stop
-/// or an `@`. An address does not count if it is also a pseudonym. Exit 65 with the first line that
-/// contains an original, or if a public address is its own pseudonym.
+/// Finds addresses, mail addresses, host and domain names, user names and secrets that occur as
+/// words, in upper or lower case. Ignores a name that consists of [common words](common_words), or
+/// is one of `kept` or `allowed`. Ignores a name of fewer than five characters that contains no
+/// full stop and no `@`. Ignores an address that is also a pseudonym. Exit 65 with the first line
+/// that contains an original, or if a replaced address is its own pseudonym.
 pub(crate) fn find_originals(
     written: impl BufRead,
     map: &PseudonymMap,
@@ -261,7 +261,7 @@ fn names_to_find<'m>(
         .filter(counts)
         .collect();
     // A search for b.example also finds a@b.example and c.b.example, because b.example is a word in
-    // them. So do not search for them: each would need about a kilobyte of memory.
+    // both. So do not search for the longer names: each would need about a kilobyte of memory.
     let contains_another = |name: &&str| {
         let end = name.rsplit_once('@').or_else(|| name.split_once('.'));
         end.is_some_and(|(_, end)| all.contains(end))
@@ -298,8 +298,8 @@ fn addresses_in(line: &[u8]) -> impl Iterator<Item = IpAddr> {
     })
 }
 
-/// Adds the program and the mechanism of a line, and their parts. These words stay in the result, even
-/// if somebody has such a name.
+/// Adds the program and the mechanism of a line, and their parts, to `kept`. These words stay in
+/// the result, even if they are also names of people.
 pub(crate) fn kept_words(line: &[u8], kept: &mut HashSet<String>) {
     let line = line.trim_end_with(|c| c == '\n');
     if let Some(docker) = docker::DockerLine::parse(line) {

@@ -14,8 +14,8 @@ use mls_rows::row::Decoder;
 /// Largest length of a name in bytes; longer names are cut. A mailbox has at most 254 (RFC 5321).
 pub const MAX_NAME: usize = 256;
 
-/// A failure, a login, or an error of the server. `None` is unknown. A name has at most
-/// [`MAX_NAME`] bytes.
+/// A failure, a login, or an error of the server. A field is `None` if its value is unknown. A name
+/// has at most [`MAX_NAME`] bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the other fields are the columns of the same name")]
 pub struct Attempt<'a> {
@@ -44,7 +44,7 @@ pub struct Attempt<'a> {
     pub attempts: u64,
 }
 
-/// Parses lines of either form and reuses its buffers.
+/// Parses rows of CSV and `auth` records, and reuses its buffers.
 pub(crate) struct LineParser {
     zone: Zone,
     /// The outcome of the rows of the CSV.
@@ -123,7 +123,7 @@ impl LineParser {
             return None;
         }
         let added = auth.enrichment.get_or_insert_default();
-        // Anybody can write records by hand.
+        // Anybody can write records by hand, so replace the control characters in them.
         for text in [
             &mut auth.server,
             &mut auth.user,
@@ -220,7 +220,7 @@ fn plain(line: &str) -> Option<[&str; 9]> {
             let end = memchr::memchr2(b',', b'"', rest.as_bytes()).unwrap_or(rest.len());
             (&rest[..end], end)
         };
-        // The line ends after the last cell. A comma follows every other cell.
+        // A comma follows each cell except the last one, which ends the line.
         rest = match (rest.get(end..)?, n) {
             ("", 8) => "",
             (rest, ..8) => rest.strip_prefix(',')?,

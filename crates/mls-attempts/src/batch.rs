@@ -57,7 +57,7 @@ impl AttemptBatch {
     /// The number of attempts that are handed over together.
     pub const SIZE: usize = 512;
 
-    /// Adds an attempt if its date exists. Returns whether it was added.
+    /// Adds a failure or a success, if its date is in the calendar. Returns whether it was added.
     pub fn add(&mut self, attempt: &Attempt<'_>, dates: &mut DateReader) -> bool {
         let Some(observation) = dates.observation(attempt) else { return false };
         let Observation { at, outcome, ip, asn, .. } = observation;
@@ -77,7 +77,7 @@ impl AttemptBatch {
         true
     }
 
-    /// Whether the batch has its [`SIZE`](Self::SIZE).
+    /// Whether the batch has [`SIZE`](Self::SIZE) attempts.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.attempts.len() >= Self::SIZE

@@ -12,7 +12,7 @@ use crate::Attempt;
 #[derive(Debug)]
 pub struct DateReader {
     zone: Zone,
-    /// The last ten minutes: their date up to the tens of minutes, and their first moment.
+    /// The ten minutes of the last lookup: their date, as `2026-06-01 10:3`, and first moment.
     last: Option<([u8; 15], DateTime<FixedOffset>)>,
 }
 
@@ -24,7 +24,7 @@ impl DateReader {
     }
 
     /// The attempt in the form that the rules for suspicious logins use; `None` if its outcome is
-    /// neither failure nor success, or if its date does not exist.
+    /// neither failure nor success, or if its date is not in the calendar.
     pub fn observation<'a>(&mut self, attempt: &Attempt<'a>) -> Option<Observation<'a>> {
         if !matches!(attempt.outcome, Outcome::Failure | Outcome::Success) {
             return None;
@@ -40,7 +40,7 @@ impl DateReader {
         })
     }
 
-    /// The time of the attempt; `None` if its date does not exist.
+    /// The time of the attempt; `None` if its date is not in the calendar.
     pub fn moment(&mut self, attempt: &Attempt<'_>) -> Option<DateTime<FixedOffset>> {
         attempt.at.or_else(|| self.read(attempt.date))
     }

@@ -37,7 +37,7 @@ pub enum AttemptSource {
         /// The number of bytes to read; `None` for all.
         length: Option<u64>,
     },
-    /// A file after its rotated files, each up to its limit.
+    /// The rotated files of a file, and then the file itself. Each is read up to its limit.
     Rotated {
         /// The open files.
         chain: Chain,
@@ -278,8 +278,8 @@ fn read(
     let (mut first, mut cut_off) = (true, false);
     while let Some((offset, line)) = reader.next_at(&mut pause)? {
         if first {
-            // The first line decides: a record begins with a brace. A row of the CSV begins with
-            // the name of a server, which does not begin with a brace.
+            // The first line shows the format: a record begins with a brace. A row of the CSV
+            // begins with the name of a server, which does not begin with a brace.
             summary.csv = !line.starts_with(b"{");
             first = false;
         }

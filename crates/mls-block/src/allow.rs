@@ -51,7 +51,8 @@ pub(crate) enum AllowReason<'a> {
 }
 
 impl Allow {
-    /// The reason why one of the `offenders` is not blocked; `None` if it is blocked.
+    /// The reason why `ip`, one of the `offenders`, must not be blocked; `None` if it may be
+    /// blocked.
     pub(crate) fn reason(
         &self,
         ip: IpAddr,

@@ -27,7 +27,7 @@ use crate::state_file::StateFile;
 const MAX_PENDING: usize = 50_000;
 
 /// How many seconds the date of an alert may be in the future. An alert from next year would block
-/// until then.
+/// its address until next year.
 const AHEAD: i64 = 3600;
 
 /// The shortest time between two replacements of the files.
@@ -270,7 +270,7 @@ impl Blocker {
         Ok(())
     }
 
-    /// Unblocks a network, and writes state and lists at once.
+    /// Unblocks a network, and writes the state and the lists immediately.
     pub(crate) fn remove(&mut self, network: IpNet) -> anyhow::Result<usize> {
         let lock = self.state.lock()?;
         self.state.reload()?;

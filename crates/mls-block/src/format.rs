@@ -9,7 +9,7 @@
 //! | `crowdsec` | `blocked.crowdsec.json` | `cscli decisions import -i FILE` |
 //! | `json` | `blocked.json` | programs: an array with one entry a line |
 //!
-//! They contain only addresses, numbers, and words of this program.
+//! The files contain only addresses, numbers, and words of this program.
 
 use std::fmt::Write;
 

@@ -22,8 +22,8 @@ const NOW: i64 = 1_796_083_200;
 
 const TIME: BlockTime = BlockTime { first: 3600, longest: 30 * 86400 };
 
-/// Reads alert records: the state is the same after it is written and read, and lists have no text
-/// of an alert.
+/// Reads alert records. The state must be the same after it is written and read, and lists must
+/// have no text of an alert.
 pub fn alerts(text: &[u8]) {
     let mut offenders = Offenders::default();
     for line in text.split(|b| *b == b'\n') {
@@ -39,8 +39,8 @@ pub fn alerts(text: &[u8]) {
     assert_usable(offenders);
 }
 
-/// Reads rows or records of logins: reading a file while it grows gives the same logins as reading
-/// it once.
+/// Reads rows or records of logins. If a file is read while it grows, the logins must be the same
+/// as if it is read once.
 pub fn logins(text: &[u8]) {
     let path = Path::new("any");
     let read = |logins: &mut RecentLogins, from: u64, to: usize| {

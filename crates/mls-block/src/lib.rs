@@ -11,9 +11,9 @@
 //! The state file holds the blocked addresses, the beginning and the end of each block, and the reason.
 //!
 //! # Rules
-//! - An address is blocked for `--time` from the date of its last alert. If it alerts again after the
-//!   block has ended, the new block is twice as long, at most `--max-time`. mls-block remembers the
-//!   address for `--max-time` after its last block.
+//! - An address is blocked for `--time` from the date of its last alert. If a new alert comes after
+//!   the block has ended, the new block is twice as long, at most `--max-time`. mls-block remembers
+//!   the address for `--max-time` after its last block.
 //! - If at least `--network-from` addresses of a /24 (IPv4) or a /64 (IPv6) are blocked, the network is
 //!   listed instead of its addresses. This does not happen if an address in it is allowed, or was
 //!   unblocked with `remove`.
@@ -21,7 +21,7 @@
 //!   local and private addresses, and addresses (for IPv6, the /64) from which a user logged in
 //!   during the seven days before the alert. The first of these logins must be older than the
 //!   attempts that the alert counts, so that an attacker who guesses a password does not get this
-//!   protection. An alert about a suspicious login removes this protection for seven days.
+//!   protection. An alert about a suspicious login from the address removes it for seven days.
 //! - The list has at most `--max-entries` entries. mls-block omits the entries that end first.
 //!
 //! # Guarantees

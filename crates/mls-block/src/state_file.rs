@@ -56,7 +56,7 @@ impl StateFile {
         }
     }
 
-    /// Reads the file if another process has written it since.
+    /// Reads the file if another process has changed it.
     pub(crate) fn reload(&mut self) -> anyhow::Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
         let found = regular::if_there(path.metadata()).on_file("reading", path)?;

@@ -25,8 +25,8 @@ pub trait Args: Parser {
     /// Whether the tool has `--strict`: it reads records, and a bad one can change the exit code.
     const STRICT: bool = false;
 
-    /// Whether this crate adds `--config FILE`, whose values are the defaults of the flags. Without
-    /// it, a tool can have its own flag of this name.
+    /// Whether this crate adds `--config FILE`, whose values are the defaults of the flags. If it
+    /// does not, a tool can have its own flag of this name.
     const CONFIG: bool = true;
 
     /// Whether the tool, or this subcommand of it, reads standard input. If it does, the message

@@ -47,8 +47,8 @@ const MAX_SIZE: u64 = 1 << 20;
 /// The largest number of unknown keys that are reported one by one.
 const MAX_UNKNOWN: usize = 10;
 
-/// Keys that only the Python original has, each as section and key. [`Config::translate`] reads
-/// them.
+/// Keys that only the Python original has, each as section and key. `schema_version` is ignored.
+/// [`Config::translate`] converts the others.
 const LEGACY_KEYS: [(&str, &str); 3] =
     [("meta", "schema_version"), ("general", "log_file_max_mb"), ("database", "path")];
 
@@ -142,7 +142,7 @@ impl Config {
         Ok(config)
     }
 
-    /// Converts the keys of the Python original that have no counterpart with the same meaning.
+    /// Converts keys of the Python original for which another name (an alias) is not enough.
     fn translate(ini: &mut Ini<'_>) {
         let [_, megabytes, sqlite] = LEGACY_KEYS;
         ini.translate(megabytes, ("general", "log_file_max_bytes"), |value| {

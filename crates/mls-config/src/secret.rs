@@ -11,8 +11,8 @@ use rustix::process::DumpableBehavior;
 /// A password must be shorter than this, in bytes.
 const MAX_PASSWORD: usize = 4096;
 
-/// Keeps the memory of this process out of core files, and from other processes of its user
-/// (`PR_SET_DUMPABLE` in prctl(2)). Call it before the process reads a password.
+/// Keeps the memory of this process out of core files, and hides it from other processes of the
+/// same user (`PR_SET_DUMPABLE` in prctl(2)). Call this before the process reads a password.
 pub fn protect_memory() {
     let result = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
     if let Err(error) = result {

@@ -36,7 +36,8 @@ impl FromStr for Zone {
         {
             return Ok(Self::Fixed(offset));
         }
-        // In the form of POSIX, UTC+2 is two hours behind UTC. People mean the opposite.
+        // Refuse `UTC+2`: in the form of POSIX it is two hours behind UTC, but people mean the
+        // opposite.
         let is_misread =
             ["UTC+", "UTC-", "GMT+", "GMT-"].iter().any(|start| text.starts_with(start));
         Some(text).filter(|_| !is_misread).and_then(Self::from_tz).ok_or_else(|| {

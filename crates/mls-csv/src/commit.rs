@@ -36,8 +36,8 @@ pub(crate) fn run(reader: Reader, target: Target) -> anyhow::Result<()> {
     if result.is_err() {
         appender.roll_back();
     } else if let Some(open) = &appender.open {
-        // A stream of both outcomes may have only successful logins for a while. That must not stop
-        // the service.
+        // For a while, a stream may have only attempts of the other outcome. This must not stop the
+        // service, so only warn.
         if let Err(why) = open.rows.check_outcome() {
             log::warn!("{why}");
         }

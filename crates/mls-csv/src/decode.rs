@@ -34,8 +34,8 @@ fn rows(
 ) -> anyhow::Result<()> {
     let mut offset = place.offset;
     for line in lines.split_inclusive(|b| *b == b'\n') {
-        // A framed stream may have only one new row. If that row is bad, the file can still be the
-        // right one.
+        // A framed stream may have only one new row. One bad row does not prove that the file is
+        // wrong.
         if place.segment.is_some() {
             unreadable.continues();
         }

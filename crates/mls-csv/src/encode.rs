@@ -136,8 +136,8 @@ fn refuse_all_but_ours(path: &Path, outcome: Outcome) -> anyhow::Result<()> {
     }
 }
 
-/// Writes the rows of all events to `rows`, also those before an error. `path` names the file in
-/// messages; `None` is standard output.
+/// Writes the rows of all events to `rows`. If an error occurs, also flushes the rows before it.
+/// `path` names the file in messages; `None` is standard output.
 fn copy<W: Write>(reader: Reader, rows: &mut Rows<W>, path: Option<&Path>) -> anyhow::Result<()> {
     let copied = copy_rows(reader, rows, path);
     let flushed = named(rows.flush(), path);

@@ -117,8 +117,8 @@ impl Target {
     /// Moves uncommitted rows out of F, then renames it to `name`. Never replaces a file.
     pub(crate) fn rotate(&self, name: &Path) -> anyhow::Result<()> {
         let file = self.path.display();
-        // Programs read the rotated files in the order of their names. They would read this file
-        // before files with older rows, and could skip its rows.
+        // Programs read the rotated files in the order of their names. If another file has a newer
+        // name, they would read this file before older rows, and could skip rows of this file.
         if let Some(newer) = newer_than(&self.path, name)? {
             return Err(Exit::CantCreat.error(format!(
                 "{} would not be the newest rotated file of {file}, because the name of {} is \

@@ -51,8 +51,8 @@ fn move_aside(csv: &Path, file: &ChainFile, committed: u64) -> anyhow::Result<()
             .reader(committed, u64::MAX)
             .and_then(|mut rest| io::copy(&mut rest, &mut copy))
             .and_then(|moved| copy.sync_all().map(|()| moved));
-        // The file still holds all rows. If each run left its partial copy, a full disk would stay
-        // full.
+        // If copying fails, remove the partial copy: otherwise a full disk would stay full. `file`
+        // still holds all rows.
         let moved = copied.inspect_err(|_| drop(fs::remove_file(&name)))?;
         atomic::sync_directory(&atomic::directory_of(&name))?;
         file.cut(committed)?;

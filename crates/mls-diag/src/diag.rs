@@ -143,8 +143,8 @@ pub fn bad_record(location: impl fmt::Display, why: impl fmt::Display) {
     }
 }
 
-/// Adds `count` to the number of bad records and prints nothing. For records after the first ones,
-/// which [`bad_record`] has printed.
+/// Adds `count` to the number of bad records and prints nothing. Report the first bad records with
+/// [`bad_record`] before.
 pub fn count_more_bad_records(count: u64) {
     BAD_RECORDS.fetch_add(count, Ordering::Relaxed);
 }

@@ -10,9 +10,9 @@ pub(crate) fn start() {
     START.get_or_init(Instant::now);
 }
 
-/// Logs at level `info` what the run did and how long it took. A tool calls it once, at its end, even
-/// if there was nothing to do. `appended 342 rows to /var/log/x.csv` becomes `appended 342 rows to
-/// /var/log/x.csv in 0.2 s`.
+/// Logs at level `info` what the run did and how long it took. Call this once, at the end of the
+/// run, even if there was nothing to do. `appended 342 rows to /var/log/x.csv` becomes `appended
+/// 342 rows to /var/log/x.csv in 0.2 s`.
 pub fn summary(what: impl std::fmt::Display) {
     let seconds = START.get().map_or(0.0, |start| start.elapsed().as_secs_f64());
     log::info!("{what} in {seconds:.1} s");

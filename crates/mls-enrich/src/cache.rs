@@ -58,7 +58,8 @@ pub(crate) fn now() -> u64 {
 }
 
 impl AnswerCache {
-    /// A cache as configured, with the answers in `path`. A file that cannot be used is a warning.
+    /// A cache as configured, with the answers in `path`. If the file cannot be used, logs a
+    /// warning and removes the file.
     pub(crate) fn load(config: &DnsCache, path: Option<PathBuf>, now: u64) -> Self {
         let size = if config.enabled { config.size } else { 0 };
         let mut cache = Self {
@@ -101,8 +102,8 @@ impl AnswerCache {
         if self.entries.insert(ip, entry).is_some()
             && let Some(index) = self.order.iter().position(|known| *known == ip)
         {
-            // The old answer has expired, so a name is among the oldest answers, and the search is
-            // short. A failure expires earlier, so its search can be longer.
+            // The old answer has expired. If it is a name, it is among the oldest answers, so the
+            // search is short. A failure expires earlier, so the search for it can be longer.
             self.order.remove(index);
         }
         self.order.push_back(ip);
@@ -115,7 +116,7 @@ impl AnswerCache {
 
     /// Adds the answers of the file, if it exists, until the cache is full. Answers that have
     /// expired or are already known are ignored. An answer is also ignored if it expires later than
-    /// a new answer would expire. Then the clock was set back, or the configured time was longer.
+    /// a new answer would expire: the clock was set back, or the configured time was longer.
     fn merge_file(&mut self, now: u64) -> anyhow::Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
         let Some(file) = regular::if_there(regular::open(path))? else { return Ok(()) };

@@ -73,7 +73,8 @@ pub(crate) struct Dns {
     resolver: Option<Resolver>,
     /// The resolver could not be started.
     is_disabled: bool,
-    /// Records without an answer since the last warning, because the budget was spent.
+    /// The number of records that got no answer because the budget was spent, since the last
+    /// warning.
     given_up: usize,
 }
 

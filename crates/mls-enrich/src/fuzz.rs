@@ -5,7 +5,7 @@ use hickory_resolver::proto::rr::Name;
 
 use crate::hostname::hostname;
 
-/// Reads an answer of a DNS server: its name is short and printable.
+/// Reads an answer of a DNS server. The name in it must be short and printable.
 pub fn dns_answer(bytes: &[u8]) {
     let Ok(message) = Message::from_vec(bytes) else { return };
     let mut asked = vec![Name::root()];

@@ -6,8 +6,8 @@ use mls_event::{Auth, BadRecord, Enrichment, Members};
 
 /// An `auth` record without the five members.
 pub(crate) struct UnenrichedRecord<'a> {
-    /// The address. None if the record has none, or if `ip` is not an address: the sink then refuses
-    /// the record.
+    /// The address. None if the record has no address, or if `ip` is not an address. The sink
+    /// refuses a record whose `ip` is not an address.
     pub(crate) ip: Option<IpAddr>,
     rest: RecordRest<'a>,
 }

@@ -191,7 +191,7 @@ pub fn add_last_lines(last: &mut Vec<u8>, lines: &[u8]) {
     let marks = last.len() - without_long_parts(last).len();
     let earliest = length.saturating_sub(MAX_BEFORE).max(marks);
     let ((before, old), (passed, new)) = split(earliest);
-    // Only NUL bytes may be between the beginning of a line and its text.
+    // A line begins at `earliest` if only NUL bytes are between it and the last newline.
     let text = passed.iter().rev().chain(before.iter().rev()).find(|byte| **byte != 0);
     let begin = if text.is_none_or(|byte| *byte == b'\n') {
         earliest

@@ -7,9 +7,10 @@
 //! # The stream
 //!
 //! A stream is UTF-8 text with one JSON object on each line. A line is at most [1 MiB](MAX_LINE)
-//! long, including its newline. The first two members are always `"v":1,"type":"…"`, so `grep
-//! '"type":"auth"'` works. A filter passes on every record type and every member that it does not
-//! know, unchanged and in order. A later release may add a member to version 1. A member never
+//! long, including its newline. The first two members are always `"v":1,"type":"…"`, so
+//! `grep '"type":"auth"'` works. A filter must pass on every record type and every member that it
+//! does not know, unchanged and in order. A later release may add a member to version 1. A member
+//! never
 //! changes its meaning and is never removed without a new version.
 //!
 //! # `auth`: one authentication attempt
@@ -55,8 +56,8 @@
 //! many logs can drop lines that it has read already.
 //!
 //! GENERATION is the first 16 hexadecimal digits of a SHA-256. It is computed from the first line
-//! of the file without its newline; from a longer line, only the first 4096 bytes count. OFFSET is
-//! the offset of the line's first byte in the file, in (decompressed) bytes. If a container runtime
+//! of the file without its newline, and from at most the first 4096 bytes. OFFSET is the offset of
+//! the line's first byte in the file, in (decompressed) bytes. If a container runtime
 //! has written the line in parts, it is the offset of the last part. For the systemd journal,
 //! GENERATION is the sequence ID of the journal file, and OFFSET is the number of the entry.
 //!
@@ -81,10 +82,10 @@
 //! |---|---|---|
 //! | `date` | string | RFC 3339; when the threshold was reached, or when the user logged in |
 //! | `kind` | `ip`, `user`, `total`, `guessed`, `spread`, `targeted` | the threshold that was reached, or the rule that the login matches |
-//! | `key` | string or null | the address of `ip`, the user of every other kind; null for `total` |
+//! | `key` | string or null | for `ip` the address, for `total` null, for every other kind the user |
 //! | `attempts` | integer or null | failed attempts within the time of the threshold; null for a suspicious login |
 //! | `threshold` | string or null | such as `20/10m`; null for a suspicious login |
-//! | `server` | string | optional: the server whose attempts were counted, if each is counted separately |
+//! | `server` | string | optional: the server whose attempts were counted, if each server is counted separately |
 //! | `ip` | string | optional: address of the client |
 //! | `user` | string | optional: name of the user |
 //! | `country_code` | string | optional: as in `auth` |

@@ -45,7 +45,7 @@ impl<'a> Members<'a> {
     }
 
     /// Appends the object to `out` without its closing brace. The caller can add members, each with
-    /// a leading comma, and then closes the object.
+    /// a leading comma. Then the caller must write the closing brace.
     pub fn write_open(&self, out: &mut Vec<u8>) {
         self.write_values(out, |_, value, out| out.extend_from_slice(value.as_bytes()));
     }

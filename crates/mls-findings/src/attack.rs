@@ -124,13 +124,14 @@ impl Attacks {
         }
     }
 
-    /// Forgets the attack on a forgotten user.
+    /// Subtracts the pairs of a user whom the table of users has dropped.
     pub(crate) fn forget(&mut self, attack: &Attack) {
         self.pairs -= attack.len();
     }
 
-    /// Returns whether `count` networks in `window` are more than twice as many as nine of ten other
-    /// users have. This counts all users again after [`RECOUNT`], or after more failures than users.
+    /// Returns whether `count` is more than twice the number of attacking networks that 90 % of the
+    /// other users have in `window`. Counts all users again after [`RECOUNT`], or if there were
+    /// more failures than users since the last count.
     pub(crate) fn is_outlier(
         &mut self,
         users: &mut Users,

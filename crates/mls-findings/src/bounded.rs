@@ -33,8 +33,8 @@ impl<K: Copy + Ord + Hash, V> Bounded<K, V> {
         self.entries.values_mut().map(|(_, value)| value)
     }
 
-    /// Returns the entry of `key`, which is seen at `at`, and the entries that were dropped to make
-    /// room for it.
+    /// Returns the entry of `key`, or adds a `new` one, and notes that it was seen at `at`. Also
+    /// returns the entries that were dropped to make room for a new one.
     pub(crate) fn entry(
         &mut self,
         key: K,

@@ -23,8 +23,8 @@ use crate::user::{Extent, MAX_USERS, User, Users};
 /// this number of other autonomous systems. A phone with an old password stays within one system.
 const ATTACKING_SYSTEMS: usize = 3;
 
-/// The networks of a week count for `targeted` only if at least one of `WEEK_SHARE` of them failed
-/// in the last three days. In a steady attack, about three of seven do.
+/// The networks of a week count for `targeted` only if at least 1/`WEEK_SHARE` of them failed in
+/// the last three days. In a steady attack, about 3/7 of them do.
 const WEEK_SHARE: u32 = 3;
 
 /// A user changes addresses in a system if at least this number of the user's last networks are at
@@ -77,7 +77,7 @@ impl Detector {
     #[must_use]
     pub fn new(settings: &Suspicious) -> Self {
         let mut settings = settings.clone();
-        // With 0, every login would be reported. One place is not spread.
+        // With 0, every login would be reported. `spread` needs at least two places.
         for (value, least) in [
             (&mut settings.guessed_names, 1),
             (&mut settings.shared_users, 1),
@@ -249,13 +249,13 @@ impl Detector {
         let names = self.settings.guessed_names as usize;
         match system {
             Familiarity::Unfamiliar => names,
-            // Few guesses are right. If many users log in, they share the address.
+            // Few guesses are right, so an attacker has many failures for each login.
             Familiarity::Local | Familiarity::Usual => names.saturating_mul(visitors.len()),
         }
     }
 
-    /// Returns whether the login can be one of the guesses. If users of this server log in from the system,
-    /// somebody else may have had the address at another time, and guessed.
+    /// Returns whether the login can be one of the guesses. In a system where users log in,
+    /// somebody else may have had the address during the guesses. So the login must be near them.
     fn can_be_guess(&self, system: Familiarity, guesses: &Guesses, at: Seconds) -> bool {
         match system {
             Familiarity::Unfamiliar => true,
@@ -337,8 +337,8 @@ impl Detector {
         let is_new = visitor.is_suspicious || visitor.first.at.saturating_add(AFTER) >= at;
         let is_reported = self.users.get(name).is_some_and(|user| moment.day() <= user.reported[0]);
         if is_new && is_reported {
-            // The rule has reported this user today, so the count of all names is not needed. It
-            // takes the most time.
+            // The rule has already reported this user for this day. So skip the exact count of
+            // names, which takes the most time.
             if visitor.is_suspicious || self.is_guessed(name, network, at) {
                 self.suspect(name, network, place);
             }

@@ -12,8 +12,8 @@
 //! | rule | a login of user U from address A is reported when |
 //! |---|---|
 //! | `guessed` | 3 other names failed at the network of A in the 24 hours before the login, or in the hour after it. In a *local* system more is needed. |
-//! | `spread` | U logged in within 6 hours from 4 countries, or 5 systems, that were all new for U. If U was seen in several places within 6 hours before, 2 more than that number are needed. The finding names the first of these logins. |
-//! | `targeted` | 8 addresses failed on U within 1, 3 or 7 days, and A is in a country that is new for U. A system that is new for U is enough if the attack came from 3 other systems. There must be more than twice as many addresses as 90 % of the other users have. Those of 7 days count only if the attack goes on: a third of them failed in the last 3 days. |
+//! | `spread` | U logged in within 6 hours from 4 countries, or 5 systems, that were all new for U. If U had the habit of using many countries (or systems) within 6 hours, at least 2 more than in this habit are needed. The finding names the first of these logins. |
+//! | `targeted` | 8 addresses failed on U within 1, 3 or 7 days, and A is in a country that is new for U. A system that is new for U is enough if the attack came from 3 systems other than that of A. At 90 % of the other users, fewer than half as many addresses must have failed. The window of 7 days counts only if the attack goes on: a third of its addresses failed in the last 3 days. |
 //!
 //! `guessed` is silent if
 //! - 3 other users have logged in from the network and were not suspicious, because then the network is
@@ -52,15 +52,15 @@
 //!   apart, or if the login is more than 2 minutes after the last guess. Such a login looks like a
 //!   login of U from a new address.
 //!
-//! The past of a user is unknown until U has logged in 3 times and is known for a day. Until then,
-//! `spread` needs twice as many places, and `targeted` does not apply. Failures from a country and
-//! system where U logs in count as mistakes of U, not as an attack. Attempts without country and
-//! system count only for `guessed`. Logins from internal addresses, such as those of webmail, are
-//! never reported; they only show that the user is known.
+//! The past of U is known if U has logged in 3 times, and the first time was a day ago or earlier.
+//! If it is unknown, `spread` needs twice as many places, and `targeted` does not apply. Failures
+//! from a country and system where U logs in count as mistakes of U, not as an attack. Attempts
+//! without country and system count only for `guessed`. Logins from internal addresses, such as
+//! those of webmail, are never reported; they only show that the user exists.
 //!
-//! There is at most one finding for each rule, user and day. The day is the day of the date that
-//! the server recorded: the text in a CSV, or the date of a record with its own UTC offset. So it
-//! does not depend on the time zone of a run. The place of a reported login stays new for the user.
+//! There is at most one finding for each rule, user and day. The day comes from the recorded date:
+//! the text in a CSV, or the date of a record in its own UTC offset. So the day does not depend on
+//! the time zone of a run. The place of a reported login stays new for the user.
 //!
 //! # Memory
 //! The detector remembers at most [`MAX_USERS`] users, [`MAX_NETWORKS`] networks with logins, as many

@@ -53,7 +53,7 @@ pub(crate) struct Moment {
 }
 
 impl Moment {
-    /// `None` for a time that does not fit.
+    /// `None` for a time before 1970 or after 2106.
     pub(crate) fn of(date: DateTime<FixedOffset>) -> Option<Self> {
         let at = Seconds::try_from(date.timestamp()).ok()?;
         let offset = i16::try_from(date.offset().local_minus_utc() / 60).ok()?;
@@ -66,7 +66,7 @@ impl Moment {
         DateTime::from_timestamp(self.at.into(), 0).unwrap_or_default().with_timezone(&zone)
     }
 
-    /// The number of days from 1970 to that date.
+    /// The number of days from 1970 to the recorded date.
     pub(crate) fn day(self) -> u32 {
         let local = i64::from(self.at) + i64::from(self.offset) * 60;
         u32::try_from(local / 86_400).unwrap_or_default()
@@ -127,7 +127,8 @@ impl Network {
     pub(crate) fn of(ip: IpAddr) -> Self {
         match ip {
             IpAddr::V4(ip) => Self(ip.to_bits().into()),
-            // No IPv6 network in use begins with 32 zero bits.
+            // This is never the number of an IPv4 address: no IPv6 network in use begins with 32
+            // zero bits.
             IpAddr::V6(ip) => Self(u64::try_from(ip.to_bits() >> 64).unwrap_or_default()),
         }
     }

@@ -249,8 +249,8 @@ impl User {
         Some(Spread { countries, systems, places })
     }
 
-    /// Returns the extent of logins from new places within the window; `None` if there are not too
-    /// many.
+    /// Returns the extent of logins from new places within the window; `None` if it is not too
+    /// large for this user.
     fn new_extent(&self, at: Seconds, settings: &Suspicious) -> Option<NewExtent> {
         let has_past = self.has_past(at);
         let limit = |threshold: u32, usual: u32| {
@@ -327,7 +327,7 @@ struct NewExtent {
 
 /// The logins from too many new places.
 pub(crate) struct Spread {
-    /// The new countries, if there are too many. Otherwise there are too many systems.
+    /// The new countries, if there are too many; empty if only the systems are too many.
     pub(crate) countries: Vec<Country>,
     /// The number of new systems.
     pub(crate) systems: u32,

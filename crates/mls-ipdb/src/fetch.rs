@@ -34,7 +34,7 @@ const MAX_REDIRECTS: usize = 5;
 pub(crate) enum Fetched {
     /// The installed file is the newest.
     NotModified,
-    /// The file has the body of the answer.
+    /// The body of the answer is in the argument `file` of `fetch`.
     New { etag: Option<String>, last_modified: Option<String> },
 }
 

@@ -38,8 +38,8 @@ fn not_written<T>(error: io::Error, target: &Path) -> anyhow::Result<T> {
 
 /// Copies a file to `out`, up to the largest size of a database. Decompresses gzip.
 ///
-/// `out` is a file that nobody else can change after it was checked. The inner error says that the
-/// content is wrong. Exit 74 if reading or writing fails.
+/// `out` must be a file that nobody else can change, because its content is checked and then used.
+/// The inner error says that the content is wrong. Exit 74 if reading or writing fails.
 pub(crate) fn unpack(
     mut file: &File,
     form: FileFormat,
@@ -58,7 +58,8 @@ pub(crate) fn unpack(
         Ok(())
     };
     match copy() {
-        // Only an error of the system has a number, for example a full disk.
+        // An error of the system, such as a full disk, has a number. Every other error means that
+        // the content is wrong.
         Err(error) if error.raw_os_error().is_some() => {
             Err(error).context("copying the file").or_exit(Exit::IoErr)
         }

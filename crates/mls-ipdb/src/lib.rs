@@ -4,9 +4,8 @@
 //! Databases in the CSV layouts of [ip-location-db](https://github.com/sapics/ip-location-db):
 //! `start,end,country` and `start,end,asn,organisation`. The rows are sorted, there is no header,
 //! and addresses are text or decimal numbers. Each address family has its own file. The tool
-//! searches the file in place: there is no second format and no index that could be outdated. A
-//! file whose name ends in `.mmdb` is an MMDB database (`GeoLite2`, DB-IP, ip-location-db), which
-//! may hold both families.
+//! searches the file itself and makes no index. A file whose name ends in `.mmdb` is an MMDB
+//! database (`GeoLite2`, DB-IP, ip-location-db), which may hold both families.
 //!
 //! mls-ipdb searches for databases in this order and uses the first match: the options `--country-db`
 //! and `--asn-db`, the directory `--data-dir`, the file `--config`, the directory

@@ -26,10 +26,8 @@ struct DatabaseReport<'a> {
     date: String,
 }
 
-/// Checks every installed database.
-///
-/// Checks all databases before it fails. Exit 65 if one is wrong, 66 if there is no database of a
-/// kind.
+/// Checks every installed database, also after an error. Exit 65 if one is wrong, 66 if there is no
+/// database of a kind.
 pub(crate) fn verify(flags: &IpDatabaseFlags, config: &Config) -> anyhow::Result<()> {
     let mut writer = Writer::stdout()?;
     let (mut worst, mut verified) = (None, 0);

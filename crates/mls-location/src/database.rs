@@ -61,7 +61,7 @@ impl IpDatabase {
         }
     }
 
-    /// Whether it may hold the address.
+    /// Whether the database can contain addresses of the family of `ip`.
     pub(crate) fn serves(&self, ip: IpAddr) -> bool {
         match self {
             Self::Csv(csv) => csv.family() == Family::of(ip),

@@ -24,7 +24,8 @@ pub struct Location {
 /// Open databases, and which kinds are missing.
 #[derive(Debug, Default)]
 pub struct IpDatabases {
-    /// The databases of each kind. The first one that holds an address answers.
+    /// The databases of each kind, `country` and `asn`. The first one of a kind that has a value
+    /// answers.
     pub(crate) country: Vec<IpDatabase>,
     pub(crate) asn: Vec<IpDatabase>,
     /// Descriptions of the kinds that have no database.
@@ -65,7 +66,7 @@ impl IpDatabases {
     }
 
     /// Loads all files, each on its own thread if possible. If a file is damaged, removes this
-    /// database and returns the error. Call this again until there is no error.
+    /// database and returns the error. The next call goes on with the other files.
     fn load(&mut self) -> Result<(), Unusable> {
         std::thread::scope(|scope| {
             for database in self.country.iter_mut().chain(&mut self.asn) {

@@ -11,12 +11,12 @@ use crate::row::RangeRow;
 use crate::search::Csv;
 use crate::survey::Survey;
 
-/// A CSV database in the file `path`: if the file can be loaded, the search on disk and the search
-/// in memory find the same.
+/// Reads a CSV database in the file `path`. If the file can be loaded, the search on disk and the
+/// search in memory must find the same.
 pub fn csv(path: &Path, text: &[u8]) {
     let file = std::fs::File::open(path).expect("the file of the text");
     let survey = Survey::of_csv(&file, text.len() as u64);
-    // mls-ipdb sorts a file that is not sorted before it installs it.
+    // A file that is not sorted need not be usable, because mls-ipdb installs only sorted files.
     let is_usable = survey.is_ok_and(|survey| survey.sorted);
     let Ok(mut csv) = Csv::open(path) else {
         assert!(!is_usable, "a database that was checked cannot be opened");
@@ -57,7 +57,7 @@ pub fn csv(path: &Path, text: &[u8]) {
     }
 }
 
-/// An MMDB database: each lookup ends, and no name has control characters.
+/// Reads an MMDB database. Each lookup must end, and no name may have control characters.
 pub fn mmdb(content: &[u8]) {
     let checked = mmdb::visit(content, |network| assert!(network.size > 0));
     let Ok(mmdb) = Mmdb::new(Path::new("any.mmdb"), content.to_vec()) else {

@@ -35,7 +35,8 @@ const DEFAULT_DIR: &str = "/var/lib/maillogsentinel";
 const HOME_DIR: &str = ".ipinfo";
 
 impl IpDatabaseFlags {
-    /// Opens the installed databases. For a kind without a file, see [`IpDatabases::warning`].
+    /// Opens the installed databases. If a kind has no file, [`IpDatabases::warning`] returns a
+    /// warning.
     ///
     /// # Errors
     /// Exit 65 or 66 if a flag names a file that cannot be used.

@@ -40,8 +40,8 @@ impl DatabaseKind {
         }
     }
 
-    /// Whether rows belong to the other kind of database. The flags say whether some rows have a country
-    /// or an AS number.
+    /// Whether rows belong to the other kind of database. `country` and `system` say whether at
+    /// least one of the rows has a country or an AS number.
     pub(crate) fn is_other(self, country: bool, system: bool) -> bool {
         match self {
             Self::Country => system && !country,
@@ -59,7 +59,7 @@ impl DatabaseKind {
         .to_owned()
     }
 
-    /// The URLs at which ip-location-db publishes it, for IPv4 and for IPv6.
+    /// The URLs of this database at ip-location-db: the file for IPv4, and the file for IPv6.
     #[must_use]
     pub fn urls(self) -> [&'static str; 2] {
         match self {

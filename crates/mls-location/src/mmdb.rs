@@ -10,7 +10,7 @@ use crate::kind::DatabaseKind;
 use crate::row::Family;
 use crate::search::{Unusable, read};
 
-/// The number of networks that show the kind of a database.
+/// The number of networks that are read to recognize the kind of a database.
 const SAMPLE: usize = 1000;
 
 /// An open MMDB database, in memory.
@@ -40,7 +40,7 @@ impl Mmdb {
         Self::new(path, read(path)?)
     }
 
-    /// The content of `path`.
+    /// Opens `content`, the content of the file `path`.
     pub(crate) fn new(path: &Path, content: Vec<u8>) -> Result<Self, Unusable> {
         match Reader::from_source(content) {
             Ok(reader) => Ok(Self { path: path.to_owned(), reader }),
@@ -48,7 +48,7 @@ impl Mmdb {
         }
     }
 
-    /// Whether it may hold the address.
+    /// Whether the database can contain addresses of the family of `ip`.
     pub(crate) fn serves(&self, ip: IpAddr) -> bool {
         self.reader.metadata().ip_version == 6 || ip.is_ipv4()
     }
@@ -108,7 +108,7 @@ pub(crate) fn visit(
     let metadata = reader.metadata();
     let nodes = usize::try_from(metadata.node_count).unwrap_or(usize::MAX);
     // In some files, several IPv6 prefixes lead to the IPv4 networks, so a network can count
-    // several times.
+    // several times. Allow eight networks for each node.
     let most = u64::from(metadata.node_count) * 8;
     let flaw = match networks(bytes, nodes, metadata.record_size) {
         None => Some("its search tree has a cycle or is cut off"),

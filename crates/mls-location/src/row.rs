@@ -87,8 +87,9 @@ impl<'a> RangeRow<'a> {
         })
     }
 
-    /// Whether the row can be in a file of this family. A number does not name its family. But an IPv6 file
-    /// has no range within `::100:0` to `::ffff:ffff`, which are the numbers of the public IPv4 addresses.
+    /// Whether the row can be in a file of this family. A number does not name its family. But a
+    /// range within `::100:0` to `::ffff:ffff` is IPv4: these are the numbers of the public IPv4
+    /// addresses, and IPv6 files do not have them.
     pub(crate) fn is_of(&self, family: Family) -> bool {
         match (self.spelling, family) {
             (Spelling::Text(of), family) => of == family,

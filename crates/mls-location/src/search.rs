@@ -31,7 +31,7 @@ const PAGE: u64 = 16 * 1024;
 /// The bytes that the search reads on either side of an offset. It reads more if a row is longer.
 const REACH: u64 = 512;
 
-/// The first bytes of a database, which show its kind.
+/// The number of bytes that are read to recognize the kind of a database.
 const SAMPLE: u64 = 16 * 1024;
 
 /// The largest database in bytes. Published databases have a fifth of this.
@@ -424,7 +424,7 @@ mod tests {
                 next = end;
                 (start, end, code, padding)
             }).collect();
-            // Every second row has nothing but the country.
+            // If the padding is even, the row has only the country.
             let more = |pad: usize| if pad.is_multiple_of(2) { String::new() } else { format!(",{}", "y".repeat(pad)) };
             let text: Vec<_> = ranges.iter().map(|(s, e, code, pad)| format!("{s},{e},{code}{}\n", more(*pad))).collect();
             let mut csv = csv(&text.concat()).unwrap();

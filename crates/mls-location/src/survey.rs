@@ -52,8 +52,8 @@ impl Survey {
         Self::of_mmdb(&bytes).map_err(|flaw| Exit::DataErr.error(flaw))
     }
 
-    /// Surveys rows, which are the first `length` bytes. They may be in any order, which `sorted`
-    /// reports. Sorted rows must not overlap.
+    /// Surveys the rows in the first `length` bytes. The rows may be in any order; `sorted` says
+    /// whether they are sorted. Sorted rows that overlap are an error.
     ///
     /// # Errors
     /// Exit 65 if they are not valid, 74 if they cannot be read.
@@ -163,8 +163,8 @@ impl Order {
         }
     }
 
-    /// Reads the row of the next line, which has no newline. While the rows are sorted, a row must
-    /// not overlap the one before.
+    /// Reads the row in `line`, the next line without its newline. If all rows so far are sorted, a
+    /// row that overlaps the row before it is an error.
     pub(crate) fn row<'a>(&mut self, line: &'a [u8]) -> Result<RangeRow<'a>, Flaw> {
         let offset = self.offset;
         if line.len() as u64 >= MAX_ROW {

@@ -26,20 +26,21 @@ pub(crate) fn parse(text: &str) -> Result<Mailbox, String> {
         idna::domain_to_ascii(domain).map_err(|_| "its domain is not allowed")?
     };
     let email = Address::new(mailbox.email.user(), domain).map_err(|why| why.to_string())?;
-    // The parser may allow these, but they could end the SMTP command that contains the address.
+    // The parser may allow these characters, but they could end the SMTP command with the address.
     if email.to_string().contains(|c: char| c.is_control() || matches!(c, '<' | '>')) {
         return Err("it has a control character or an angle bracket".to_owned());
     }
     Ok(Mailbox { email, ..mailbox })
 }
 
-/// Whether any server accepts the address. Only servers with SMTPUTF8 (RFC 6531) accept an address
-/// that is not ASCII.
+/// Whether every server accepts the address. Only servers with SMTPUTF8 (RFC 6531) accept an
+/// address that is not ASCII.
 pub(crate) fn is_ascii(address: &Address) -> bool {
     address.user().is_ascii()
 }
 
-/// The addresses for the header: a header in UTF-8 needs SMTPUTF8 for every recipient.
+/// The addresses for the header: only those in ASCII, because servers without SMTPUTF8 refuse a
+/// header in UTF-8.
 fn in_header(mailboxes: &[Mailbox]) -> Mailboxes {
     mailboxes.iter().filter(|mailbox| is_ascii(&mailbox.email)).cloned().collect()
 }

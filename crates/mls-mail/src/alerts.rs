@@ -23,7 +23,7 @@ use crate::mailer::Mailer;
 /// How long to wait for more alerts, so that simultaneous alerts are in one mail.
 const QUIET: Duration = Duration::from_millis(300);
 
-/// The longest such wait.
+/// The longest wait for more alerts.
 const MAX_QUIET: Duration = Duration::from_secs(1);
 
 /// The time before the next try after the server did not accept a mail.

@@ -36,7 +36,7 @@ fn assert_lines_end_in_crlf(bytes: &[u8]) {
     }
 }
 
-/// Reads an alert record: its sentence is one line without control characters.
+/// Reads an alert record. Checks that its sentence has no control characters.
 pub fn alert(line: &[u8]) {
     if let Ok(Record::Alert(alert)) = Record::parse(line) {
         let sentence = crate::backlog::sentence(&alert);
@@ -44,7 +44,7 @@ pub fn alert(line: &[u8]) {
     }
 }
 
-/// Reads a ledger: it is the same after it is written and read again.
+/// Reads a ledger. Checks that it is the same after it is written and read again.
 pub fn ledger(text: &[u8]) {
     let Ok(ledger) = LedgerContent::parse(text) else { return };
     let again = serde_json::to_vec(&ledger).expect("a ledger is JSON");

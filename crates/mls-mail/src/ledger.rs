@@ -206,8 +206,9 @@ impl Ledger {
     /// Updates the waiting recipients of a message after a try. A recipient that has received the
     /// message no longer waits. A recipient that the server refuses permanently no longer waits in
     /// two cases: another recipient has received the message, so this address is probably wrong; or
-    /// the message commits no cursor. If nobody has received the message, but the server has
-    /// accepted a later one, the server probably refuses the content. Then the message is given up.
+    /// the message commits neither a cursor nor alerts. If nobody has received the message, but the
+    /// server has accepted a later one, the server probably refuses the content. Then the message
+    /// is given up.
     pub(crate) fn settle(
         &mut self,
         message_id: &str,

@@ -9,7 +9,7 @@
 //! mls-mail reads a message (RFC 5322): header fields, a blank line, the body. Sender, recipients
 //! and mail server come from `[report]`. mls-mail adds the fields `From`, `To`, `Date` and
 //! `Message-ID` if they are missing. It can also read alert records (mls-event(5)), and makes
-//! messages from them. If the input is empty, it delivers only the messages that wait.
+//! messages from them. If the input is empty, mls-mail only delivers the messages that wait.
 //!
 //! # Guarantees
 //! - mls-mail accepts a message by writing it to the queue, `LEDGER.queue`, and then to the ledger.
@@ -17,10 +17,10 @@
 //!   commits the period of a digest, or the alerts of a mail. So every attempt is in exactly one
 //!   digest. Without `mls-alert --framed`, alerts are lost if mls-mail dies before it accepts them.
 //! - Messages that wait are delivered first, the oldest first, with the same Message-ID, and only
-//!   to recipients who have not received them. If a message still waits, mls-mail does not accept a
-//!   new digest while the server does not answer. If the server answers, mls-mail accepts it 20
-//!   hours after the last digest. mls-mail gives up a digest, with a warning, if the server
-//!   permanently refuses it but accepted a later message, or if 30 later messages wait.
+//!   to recipients who have not received them. If a message still waits, mls-mail accepts a new
+//!   digest only if the server answers, and if the last digest was accepted at least 20 hours ago.
+//!   mls-mail gives up a digest, with a warning, if the server permanently refuses it but accepted
+//!   a later message, or if 30 later messages wait.
 //! - A recipient gets a message twice only if the server's answer was lost. Both copies then have
 //!   the same Message-ID.
 //! - The first alert is mailed at once. After that, there is at most one mail about failures and

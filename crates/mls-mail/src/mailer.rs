@@ -131,8 +131,8 @@ impl Mailer {
             let mut recipients: Vec<_> =
                 waiting.filter(|address| configured.contains(address)).collect();
             if recipients.is_empty() && entry.delivered.is_empty() {
-                // The waiting recipients are no longer configured: send it to the current
-                // recipients.
+                // No waiting recipient is configured any more, and nobody has the message: send it
+                // to the current recipients.
                 recipients.clone_from(&configured);
             }
             if recipients.is_empty() {

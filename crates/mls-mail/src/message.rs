@@ -1,5 +1,5 @@
-//! A message from standard input: header fields, and a body, which is parsed only if it is too
-//! large.
+//! A message from standard input: header fields and a body. The body is parsed only if the message
+//! is too large for the server.
 
 use anyhow::Context;
 use mls_diag::{Exit, OrExit, count};

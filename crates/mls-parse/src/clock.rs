@@ -7,8 +7,8 @@ use mls_event::Timestamp;
 
 use crate::month;
 
-/// The number of years before the year of the reference time to try for a stamp without a year.
-/// This is enough for 29 February, because leap years are at most eight years apart.
+/// For a stamp without a year, the year of the reference time and this number of earlier years are
+/// tried. This is enough for 29 February, because leap years are at most eight years apart.
 const YEARS: i32 = 8;
 
 /// The settings for stamps without year or zone.
@@ -43,7 +43,7 @@ fn split_hour(stamp: &[u8]) -> Option<(&[u8; 10], &[u8; 5])> {
 
 impl Clock {
     /// `reference` is the latest possible time of a stamp. A caller that knows only when the log
-    /// was written adds the largest difference of clocks and zones to that time.
+    /// was written must add the largest difference of clocks and zones to that time.
     #[must_use]
     pub fn new(zone: Zone, reference: DateTime<FixedOffset>) -> Self {
         Self { zone, reference: zone.show(&reference) }
@@ -54,8 +54,8 @@ impl Clock {
         Self::new(zone, self.reference)
     }
 
-    /// Reads a [stamp](crate::stamp). RFC 3339 keeps its text, with `+00:00` for `Z`; the BSD form
-    /// gets the latest year for which it is not after the reference time.
+    /// Reads a [stamp](crate::stamp). RFC 3339 keeps its text, with `+00:00` for `Z`. A stamp
+    /// without a year gets the latest year in which it is not after the reference time.
     #[must_use]
     pub fn read<'a>(&self, stamp: &'a [u8]) -> Option<Timestamp<'a>> {
         let text = str::from_utf8(stamp).ok()?;
@@ -67,8 +67,8 @@ impl Clock {
         }
     }
 
-    /// Does the same as [`read`](Self::read), but faster if the last stamp was of the same hour. The
-    /// caller uses each `last` with clocks of one zone.
+    /// Does the same as [`read`](Self::read), but faster if the last stamp was of the same hour.
+    /// The caller must use each `last` only with clocks of one zone.
     pub(crate) fn read_after<'a>(
         &self,
         last: &mut LastHour,

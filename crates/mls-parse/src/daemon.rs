@@ -35,7 +35,8 @@ impl Daemon {
                     is_known && dovecot::is_attempt(message)
                 }
             };
-            // A user name of a client may be in parentheses.
+            // A word with a parenthesis can contain a user name from a client, so do not search
+            // after it.
             if is_attempt || !word.ends_with(b":") || word.contains(&b'(') {
                 return is_attempt;
             }
@@ -47,9 +48,9 @@ impl Daemon {
     /// The server that has written `message` as `program`. An administrator can give both servers
     /// any instance name (`syslog_name` and `instance_name`). So the name of the daemon identifies
     /// Postfix, and the login process at the beginning of the message identifies Dovecot. If the
-    /// name of a login process does not end in `-login`, or if `program` contains a `/`, this is
-    /// not enough. Then `program` must begin with `dovecot`, or the line must be of a log file that
-    /// Dovecot writes itself: in such a file, `program` is the process, and a level follows.
+    /// name of this process does not end in `-login`, or if `program` contains a `/`, one more
+    /// condition must be true: `program` begins with `dovecot`, or the line is of a log file that
+    /// Dovecot writes itself (`program` is the process, and a level follows).
     pub(crate) fn of(program: &str, message: &[u8]) -> Option<Self> {
         if is_postfix_server(program) {
             return Some(Self::Postfix);
@@ -65,10 +66,10 @@ impl Daemon {
 
 /// Whether `program` is one of Postfix's SMTP servers.
 ///
-/// Postfix logs as `SYSLOG_NAME/PROGRAM`. A `syslog_name` such as `postfix/submission` is the
-/// administrator's choice, and the program is smtpd(8). smtp(8) and lmtp(8) are clients: a failure
-/// there is our own login at another server. A program of any other name counts if the whole text
-/// begins with `postfix`.
+/// Postfix logs as `SYSLOG_NAME/PROGRAM`. The administrator chooses SYSLOG_NAME, such as
+/// `postfix/submission`. PROGRAM smtpd(8) is a server. smtp(8) and lmtp(8) are clients: a failure
+/// there is our own login at another server. With any other PROGRAM, `program` must begin with
+/// `postfix`.
 pub(crate) fn is_postfix_server(program: &str) -> bool {
     match program.rsplit_once('/').map_or(program, |(_, name)| name) {
         "smtpd" => true,
@@ -77,7 +78,7 @@ pub(crate) fn is_postfix_server(program: &str) -> bool {
     }
 }
 
-/// The pieces of an attempt in a message that `program` has written; `None` if it is not one.
+/// The pieces of an attempt in a message of `program`; `None` if the message is not an attempt.
 #[must_use]
 pub fn pieces<'a>(program: &[u8], message: &'a [u8]) -> Option<Pieces<'a>> {
     match Daemon::of(&clean(program), message)? {

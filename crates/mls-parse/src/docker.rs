@@ -27,12 +27,13 @@ impl<'a> DockerLine<'a> {
         if !line.starts_with(b"{") || memchr::memmem::find(line, b"\"log\"").is_none() {
             return None;
         }
-        // The driver writes UTF-8 only. serde_json does not check members that it skips.
+        // The driver writes only UTF-8. Check the whole line, because serde_json does not check the
+        // members that it skips.
         serde_json::from_str(str::from_utf8(line).ok()?).ok()
     }
 
-    /// The container's line as `docker logs --timestamps` shows it, which
-    /// [`open`](crate::envelope::open) reads.
+    /// The container's line in the form of `docker logs --timestamps`.
+    /// [`open`](crate::envelope::open) reads this form.
     #[must_use]
     pub fn to_text(&self) -> Vec<u8> {
         let log = self.log.strip_suffix('\n').unwrap_or(&self.log);

@@ -26,28 +26,30 @@
 //! of the server.
 //!
 //! # Other messages
-//! `Login failed: …` and `Authenticate PLAIN failed: …` (`auth_verbose`) come before the end of the
-//! session, which counts the same attempt. Exception: 1.0 does not count an attempt that
-//! `disable_plaintext_auth` refuses because there is no TLS.
+//! `Login failed: …` and `Authenticate PLAIN failed: …` (`auth_verbose`) are not read, because the
+//! message at the end of the session counts the same attempt. Exception: 1.0 does not count an
+//! attempt that `disable_plaintext_auth` refuses because there is no TLS.
 //!
 //! # Cut lines
 //! For a refused login, a proxy writes the name of the user twice: `proxy(USER): Login failed to …:
 //! user=<USER>, …`. If `auth_username_chars` is empty, the name can have any bytes, also the words
 //! of a login and of its fields. In a whole line, `): ` comes after the name. But if a relay cuts
 //! the line inside the first name, the line does not show that a part is missing, and it looks like
-//! a login. Relays may cut lines after 1024 bytes (RFC 3164 section 4.1), so a longer text than
-//! `MAX_PROXIED` is not read as a login, but counted. A relay that cuts earlier (busybox syslogd:
-//! 256 bytes) can still be used to forge a login of a proxy: keep the default of
+//! a login. Relays may cut lines after 1024 bytes (RFC 3164 section 4.1). So a text longer than
+//! `MAX_PROXIED` is not read as a login, but counted as unparsable. A relay that cuts earlier
+//! (busybox syslogd: 256 bytes) can still be used to forge a login of a proxy: keep the default of
 //! `auth_username_chars`.
 //!
 //! # Counts
 //! The number in `N attempts` counts all AUTH and LOGIN commands of the session. Each refused
-//! attempt is a failure.
-//! The last attempt is not a failure if the client did not finish it, or if the server had an
-//! error; the attempts before it are failures. From 2.4 on, `S/N successful auths` means that S of
-//! them had the right password. 2.3 writes `auth failed, N attempts` also if the last of several
-//! attempts was not finished. The message does not show this, so all N count. 1.1 to 2.0 write `auth
-//! failed` also after `Internal login failure`: the last password was right.
+//! attempt is a failure. The last attempt is not a failure if the client did not finish it, or if
+//! the server had an error; the attempts before it are failures.
+//!
+//! - From 2.4 on, `S/N successful auths` means that S of the N attempts had the right password.
+//! - 2.3 writes `auth failed, N attempts` also if the last of several attempts was not finished.
+//!   The message does not show this, so all N attempts are failures.
+//! - 1.1 to 2.0 write `auth failed` also after `Internal login failure`. Then the last password was
+//!   right, so the last attempt is an error of the server.
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -91,11 +93,11 @@ const fn reason(words: &'static str, meaning: Meaning) -> SessionReason {
     SessionReason { words, meaning }
 }
 
-/// The reasons of 1.1 to 2.4. If a reason is the beginning of another one, the longer one comes
-/// first.
+/// The reasons of 1.1 to 2.4. The first match counts. So if a reason is the beginning of another
+/// one, write the longer one first.
 pub(crate) static REASONS: [SessionReason; 38] = [
     reason("(auth failed", Refused),
-    // Names of `client_auth_fail_code_reasons`.
+    // The next reasons are from Dovecot's table `client_auth_fail_code_reasons`.
     reason("(authorization failed", Refused),
     reason("(user disabled", Refused),
     reason("(password expired", Refused),
@@ -130,8 +132,8 @@ pub(crate) static REASONS: [SessionReason; 38] = [
     reason("(no auth attempts", NoAttempt),
     reason("(disconnected before ", NoAttempt),
     reason("(disconnected during TLS handshake", NoAttempt),
-    // Dovecot finds the next four reasons before it looks at the number of attempts, so there may
-    // have been none. (Up to 2.3, it finds `cert required` later: then there was an attempt.)
+    // Dovecot finds the next four reasons before it looks at the number of attempts, so perhaps
+    // there was no attempt. (Exception: up to 2.3, `cert required` means that there was one.)
     reason("(cert required", Unsaid),
     reason("(client didn't send a cert", Unsaid),
     reason("(client sent an invalid cert", Unsaid),
@@ -197,8 +199,8 @@ const MAX_PROXIED: usize = 800;
 const CUT_USER: RangeInclusive<usize> = 77..=80;
 
 /// The user in the words of a proxy about a login, and the fields. For a refused login, the text
-/// before the fields can contain anything that the client has sent. So this requires that both
-/// users are the same, and that the words come directly before the fields.
+/// before the fields can contain anything that the client has sent. So the users in `proxy(USER…)`
+/// and `user=<USER>` must be the same, and the words must come directly before the fields.
 pub(crate) fn proxied(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let at = text.find(": user=<").filter(|_| text.len() <= MAX_PROXIED)?;
     let (front, fields) = (&text[..at], &text[at + b": ".len()..]);
@@ -225,9 +227,9 @@ fn is_socket_address(text: &[u8]) -> bool {
     text.to_str().is_ok_and(|text| text.parse::<SocketAddr>().is_ok())
 }
 
-/// Whether `user` is the beginning of the longer `name`, and then `...`. After a refused login, the
-/// words of the next server can contain this name and the words of a login. So the result is false
-/// if the name contains `): `, which ends `proxy(…): `.
+/// Whether `user` is the beginning of the longer `name`, and then `...`. The result is false if
+/// `name` contains `): `. Then `name` may be the user of a refused login, followed by words of the
+/// next server.
 fn is_cut_from(user: &[u8], name: &[u8]) -> bool {
     let begin = user.strip_suffix(b"...").filter(|_| CUT_USER.contains(&user.len()));
     begin.is_some_and(|begin| name.starts_with(begin)) && !name.contains_str("): ")
@@ -274,7 +276,8 @@ pub(crate) struct Ending<'a> {
 impl<'a> Ending<'a> {
     /// Reads the text after the login process; `None` if it has no known reason.
     pub(crate) fn read(text: &'a [u8]) -> Option<Self> {
-        // After the fields begin, a parenthesis may be part of a user name.
+        // A parenthesis after the beginning of the fields may be part of a user name, so it does
+        // not count.
         let reason = text.find("): ").filter(|end| fields(text).is_none_or(|fields| *end < fields));
         reason.and_then(|_| Self::with_reason(text)).or_else(|| Self::without_reason(text))
     }
@@ -306,7 +309,7 @@ impl<'a> Ending<'a> {
         } else {
             return None;
         };
-        // Later versions have a reason in parentheses.
+        // A parenthesis means a later version, with a reason that is not in `REASONS`.
         let is_known = !words.contains(&b'(');
         is_known.then(|| Self { attempts: judge(meaning, 1, 0, fields), fields })
     }

@@ -246,8 +246,8 @@ fn without_master(line: &[u8]) -> &[u8] {
     inner.unwrap_or(line)
 }
 
-/// The logread of `OpenWrt` writes no host after a stamp that ends in a year, so `mail.info` is not
-/// a host there.
+/// Removes a level such as `mail.info` after a stamp that ends in a year. The logread of `OpenWrt`
+/// writes such lines, without a host.
 fn without_level<'a>(stamp: &[u8], rest: &'a [u8]) -> &'a [u8] {
     match next_word(rest) {
         Some((level, after)) if stamp::ends_in_a_year(stamp) && is_facility_and_level(level) => {

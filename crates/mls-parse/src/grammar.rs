@@ -32,7 +32,7 @@ pub struct MessageForm {
     pub(crate) parts: &'static [FormPart],
 }
 
-/// A piece of a message.
+/// A part of a form. It reads one piece of a message.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum FormPart {
     /// These words.
@@ -40,9 +40,9 @@ pub(crate) enum FormPart {
     /// `NAME[ADDRESS]`, with `smtpd_client_port_logging` also `:PORT`. NAME has no blanks and no
     /// brackets.
     Client,
-    /// The mechanism as the client named it, up to this byte. The client may
-    /// [quote](crate::mechanism) it. In a failure, a blank follows the mechanism. In a success, a
-    /// comma follows, and the server offers the mechanism.
+    /// The mechanism as the client named it, up to this byte: a blank in a failure, a comma in a
+    /// success. In a failure, the client may have [quoted](crate::mechanism) it. In a success, the
+    /// server offers the mechanism, so it has no quotes.
     Mechanism(u8),
     /// `: REASON, sasl_username=USER`, where each part may be missing. The server writes the first
     /// `, sasl_username=`. All text after it comes from the client. With a [temporary](TEMPORARY)
@@ -150,7 +150,8 @@ pub static DOVECOT: [MessageForm; 4] = [
 ];
 
 /// The texts that the search looks for. If `daemon` logs an attempt with one of `outcomes`, the
-/// line has one of these texts.
+/// line has one of these texts, except [lines of Dovecot without a
+/// reason](dovecot::names_an_attempt).
 pub(crate) fn words(daemon: Daemon, outcomes: &[Outcome]) -> Vec<&'static str> {
     let has = |outcome| outcomes.contains(&outcome);
     let mut words = Vec::new();

@@ -93,8 +93,8 @@ impl JournalEntry {
         self.container.as_str()
     }
 
-    /// A line of a container's output with the time at which the journal received it; `None` for
-    /// any other entry.
+    /// The time of the entry and the line that the container wrote; `None` if no container wrote
+    /// the entry.
     pub(crate) fn container_line(&self) -> Option<Vec<u8>> {
         if !self.is_container() {
             return None;

@@ -23,8 +23,8 @@
 //!
 //! # Years
 //! A time stamp without a year gets the latest year in which it is not after the latest possible
-//! time of a line. Time zones differ by at most 26 hours, so that time is the first known one of
-//! these:
+//! time of a line. This latest time is the first known one in the list below. (Time zones differ by
+//! at most 26 hours.)
 //!
 //! 1. `--reference-time`;
 //! 2. 26 hours after the `mtime` of the segment. `mls-tail --framed` takes the earlier one of two

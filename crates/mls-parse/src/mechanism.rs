@@ -5,7 +5,7 @@
 //! client chooses the token. It also chooses the user name at the end of the line, in an earlier
 //! attempt of the session. Both may contain the words of the server. Postfix ends a token by [its
 //! rules of quoting](token_end). So the end is known for
-//! * a token that is closed, and a token that was cut;
+//! * a token whose quotes are closed, and a token that was cut;
 //! * every token from Postfix 3.10 on, because the reason in the line quotes the token.
 //!
 //! In one case the end is not known, up to 3.9: a quote is never closed, so the token extends to
@@ -41,7 +41,8 @@ pub(crate) fn end(text: &[u8]) -> Option<usize> {
     token.filter(|end| *end <= CUT).and_then(refused).or(cut).or_else(last).or(token)
 }
 
-/// Whether a refusal follows the mechanism that ends at `end`: no server offers a mechanism with blanks.
+/// Whether the words of a refusal follow the mechanism that ends at `end`. The server refuses every
+/// mechanism with blanks.
 fn is_refused(text: &[u8], end: usize) -> bool {
     let ends = |rest: &[u8]| rest.is_empty() || rest.starts_with(USER.needle());
     let Some((token, rest)) = text.split_at_checked(end) else { return false };
@@ -55,7 +56,8 @@ fn is_refused(text: &[u8], end: usize) -> bool {
     })
 }
 
-/// The end of a quoted token after its closing quote. `length` bytes of it were logged.
+/// The offset in `rest` after the quote that closes a quoted token. `length` is the number of bytes
+/// of the token that Postfix logged as the mechanism.
 fn end_of_quoted(rest: &[u8], length: usize) -> Option<usize> {
     if length < CUT {
         return rest.starts_with(b"'").then_some(1);
@@ -78,7 +80,7 @@ pub(crate) fn end_of_quotation(text: &[u8], mechanism: &[u8]) -> usize {
 
 /// The end of the first token of a command: a blank that is not between `"` and `"`, between `<`
 /// and `>`, or after a backslash (`smtp_next_token()` and `smtp_quoted()`,
-/// `src/smtpd/smtpd_token.c`). `None` if it is not closed.
+/// `src/smtpd/smtpd_token.c`). `None` if there is no such blank.
 fn token_end(text: &[u8]) -> Option<usize> {
     // The bytes that close the open quotes and brackets, the innermost last.
     let mut open = Vec::new();

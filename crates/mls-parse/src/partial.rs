@@ -107,7 +107,8 @@ impl WaitingLines {
         self.0[stream as usize].take()
     }
 
-    /// Takes the lines whose last parts do not come, except lines that are too long.
+    /// Removes all waiting lines. Returns those that are not too long; the others are counted
+    /// already.
     pub(crate) fn take_all(&mut self) -> impl Iterator<Item = WaitingParts> + use<> {
         std::mem::take(self).0.into_iter().flatten().filter(|parts| !parts.is_long)
     }

@@ -37,7 +37,7 @@ pub struct Pieces<'a> {
     pub queue_id: Option<&'a str>,
 }
 
-/// Splits `message` by one of `forms`.
+/// Splits `message` by the first of `forms` that it has; `None` if it has none of them.
 #[must_use]
 pub fn pieces<'a>(message: &'a [u8], forms: &[MessageForm]) -> Option<Pieces<'a>> {
     forms.iter().find_map(|form| {
@@ -117,7 +117,7 @@ impl<'a> Pieces<'a> {
 
     fn reason_and_user(&mut self, text: &'a [u8]) -> Option<&'a [u8]> {
         // If the server does not offer the mechanism, the reason quotes it. The quotation may
-        // contain the words that are searched.
+        // contain the words that are searched, so search after it.
         let from = mechanism::end_of_quotation(text, self.mechanism.unwrap_or_default());
         let (reason, user) = match USER.find(&text[from..]) {
             Some(at) => (&text[..from + at], Some(&text[from + at + USER.needle().len()..])),

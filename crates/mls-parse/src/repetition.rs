@@ -29,11 +29,11 @@ const MAX_LINES: usize = 1000;
 /// A line that counts repetitions.
 #[derive(Debug)]
 pub(crate) struct Repetition {
-    /// The line with a program before the count, for [`envelope::open`]. A line of metalog has no
-    /// envelope.
+    /// The line with [`TAG`] before the count, for [`envelope::open`]; empty for metalog, whose
+    /// lines have no envelope.
     text: Vec<u8>,
     pub(crate) times: u32,
-    /// The beginning of the message, perhaps with its program.
+    /// The beginning of the counted message, perhaps with its program; `None` if it is not quoted.
     quoted: Option<Vec<u8>>,
 }
 
@@ -55,7 +55,7 @@ impl Repetition {
         }
         let text = [front, TAG, count].concat();
         let envelope = envelope::open(&text)?;
-        // A daemon of syslog may name itself; no other program counts.
+        // A daemon of syslog may name itself. The line of any other program is not a count.
         let is_syslog = envelope.program.starts_with(b"syslog") || envelope.program == b"rsyslogd";
         let counts =
             envelope.program == b"repetition" || (is_syslog && envelope.message.starts_with(TAG));
@@ -120,8 +120,8 @@ fn plain(line: &[u8]) -> Cow<'_, [u8]> {
     docker().or_else(entry).map_or(Cow::Borrowed(line), Cow::Owned)
 }
 
-/// Whether `other` is the host of the line that counts. If one of the lines has no host, this
-/// assumes that the log has only one host.
+/// Whether `other` is the same host as `host`. If one of them is missing, this assumes that the log
+/// has only one host.
 fn is_of(host: Option<&[u8]>, other: Option<&[u8]>) -> bool {
     host.is_none() || other.is_none() || host == other
 }

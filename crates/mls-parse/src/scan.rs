@@ -102,8 +102,8 @@ impl Scanner {
     }
 
     /// Reads whole lines and appends the records of attempts to `out`. An empty `lines` means that
-    /// a line was skipped because it is too long. This ends the lines that wait for their last
-    /// part.
+    /// a line was skipped because it is too long. Then each line that waits for its last part is
+    /// counted as unreadable.
     pub fn block(&mut self, lines: &[u8], place: BlockPosition<'_>, out: &mut Vec<u8>) {
         if lines.is_empty() {
             return self.end(place);
@@ -178,7 +178,7 @@ impl Scanner {
             {
                 return start;
             }
-            // The parts of an earlier line are read already.
+            // This line is a part of an earlier line and was read with it.
             if joined.contains(&start) {
                 continue;
             }

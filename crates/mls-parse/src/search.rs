@@ -7,10 +7,9 @@ use regex::bytes::{Match, Regex};
 
 use crate::{Daemon, dovecot, grammar, partial, repetition};
 
-/// Two searches. A fast one finds a few texts in whole blocks. The other one searches the lines
-/// that were found for all words of attempts. Dovecot has many messages about failures, but each
-/// has an address, so one text (`ip=`) finds all of them. A search for thirty texts at once took
-/// twice as long.
+/// Two searches. A fast one finds a few texts in whole blocks. The other one looks for all words of
+/// attempts in these lines. Dovecot has many messages about failures, but each has an address, so
+/// one text (`ip=`) finds all of them. A search for thirty texts at once took twice as long.
 #[derive(Clone)]
 pub(crate) struct Search {
     pub(crate) attempts: Words,
@@ -33,7 +32,7 @@ pub(crate) struct Words {
     /// Texts that begin with a parenthesis.
     reasons: Vec<&'static [u8]>,
     others: Vec<Finder<'static>>,
-    /// Whether a session of Dovecot that ends without a reason is an attempt.
+    /// Whether to find also sessions of Dovecot that end without a reason.
     has_ends: bool,
 }
 

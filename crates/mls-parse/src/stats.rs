@@ -44,8 +44,8 @@ impl Stats {
         self.count(outcome, mechanism.unwrap_or("no mechanism"), 1);
     }
 
-    /// Checks whether the input is a log, until a line of a log was found. Usually the first line
-    /// is one.
+    /// Checks whether one of `lines` is a line of a log, unless an earlier line was one. Usually
+    /// the first line is one.
     pub(crate) fn recognize(&mut self, lines: &[u8]) {
         /// The largest number of lines to check in a block.
         const SAMPLE: usize = 1000;

@@ -1,11 +1,10 @@
 //! Two threads take turns. Each reads a batch and scans it while the other one reads or scans. The
-//! records of a batch are written after those of earlier batches. If a thread finishes a batch
-//! before its turn, it leaves the records to the other thread, which writes them later. Waiting
+//! records of a batch are written after those of earlier batches. If an earlier batch is not
+//! written yet, a thread leaves its records to the other thread, which writes them later. Waiting
 //! would be slow: to be woken takes as long as to scan a batch.
 //!
-//! A pipe is read with one copy in the kernel, which costs as much as the search. The thread that
-//! has copied a batch has it in its core's cache; a thread on another core would have to fetch it
-//! again.
+//! To read a pipe, the kernel copies the bytes, which costs as much as the search. So the thread
+//! that reads a batch also scans it, because the cache of its core has the bytes.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -40,8 +39,8 @@ struct Reading {
     batches: u64,
     /// Whether a plain stream is journal entries; its first line decides.
     is_journal: Option<bool>,
-    /// Set for a plain stream, until the lines that still wait for their last part at its end are
-    /// counted.
+    /// Whether the stream is plain, and the lines that wait for their last part at its end are not
+    /// counted yet.
     is_plain: bool,
 }
 
@@ -175,8 +174,9 @@ impl Shared {
         Some((reading.batches - 1, read))
     }
 
-    /// Writes the results of a batch when its turn comes. Before that, it leaves them to the other
-    /// thread, or waits if `waits`. Returns memory to use again.
+    /// Writes the results of batch `number` if all earlier batches are written. Otherwise leaves
+    /// them to the other thread, or waits if `waits` is true or too many are left. Returns memory
+    /// to use again.
     fn write(&self, number: u64, mut results: Results, waits: bool) -> anyhow::Result<Results> {
         let mut writing = lock(&self.writing);
         while writing.batches != number {

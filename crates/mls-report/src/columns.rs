@@ -17,9 +17,9 @@ pub(crate) enum Align {
     Right,
 }
 
-/// Returns the rows as lines of at most `width` columns, if the numbers leave enough room. Each column is as
-/// wide as its widest cell, and two blanks separate columns. If that is too wide, this cuts the widest
-/// columns, but no numbers. No line ends in blanks.
+/// Returns the rows as lines that are at most `width` wide. Each column is as wide as its widest
+/// cell, and two blanks separate columns. If the lines are too wide, cuts the cells of the widest
+/// columns, but no numbers; so a line with long numbers can stay too wide. No line ends in blanks.
 pub(crate) fn line_up(columns: &[Align], rows: &[Vec<String>], width: usize) -> Vec<String> {
     let widest =
         |i: usize| rows.iter().map(|row: &Vec<String>| row[i].width()).max().unwrap_or_default();

@@ -51,13 +51,13 @@ impl Counter {
 }
 
 impl<V: Count> Counter<V> {
-    /// Holds in memory at most `max_keys` keys, which have together at most `max_bytes` bytes.
-    /// `max_bytes` must be many times the length of a key. A key has fewer than 64 KiB.
+    /// Holds in memory at most `max_keys` keys, which have together at most `max_bytes` bytes. Each
+    /// key must be much shorter than `max_bytes`, and shorter than 64 KiB.
     pub(crate) fn new(max_keys: usize, max_bytes: usize) -> Self {
         Self { table: NameTable::new(max_keys, max_bytes), runs: Runs::default(), failure: None }
     }
 
-    /// Changes the value of `key`. [`for_each`](Self::for_each) reports failures.
+    /// Changes the value of `key`. If a file cannot be written, [`for_each`](Self::for_each) fails.
     pub(crate) fn update(&mut self, key: &str, mut change: impl FnMut(&mut V)) {
         let hash = self.table.hash(key);
         if let Some(value) = self.table.get_mut(hash, key) {

@@ -65,8 +65,8 @@ impl Counters {
         self.by_name.contains_key(name)
     }
 
-    /// Returns the counter `name` plus these samples, which must begin with the largest. A label
-    /// value that has a series keeps it. New series are added until there are `most`.
+    /// Returns the counter `name` plus these samples. Pass the largest samples first: new labels
+    /// are added only until the counter has `most` series. A series is never removed.
     pub(crate) fn plus(
         &self,
         name: &str,

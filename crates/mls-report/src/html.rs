@@ -171,7 +171,7 @@ pub(crate) fn render(
     Ok(page.render()?)
 }
 
-/// A sentence as HTML: its commands are code, and no line breaks within a date.
+/// A sentence as HTML: its commands are code, and each date stays on one line.
 fn marked_up(sentence: &str) -> String {
     let Ok(escaped) = askama::filters::escape(sentence, askama::filters::Html);
     let html = CODE.iter().fold(escaped.to_string(), |html, code| {

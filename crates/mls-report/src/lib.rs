@@ -7,7 +7,7 @@
 //! skipped. If no line of an input can be read, mls-report exits with 65. Numbers count failures
 //! only. A note gives the number of logins that the server could not check. If the input is records
 //! (`mls-parse --outcome failure,error`), mls-report counts these logins. A CSV has no rows for
-//! them. Then their number comes from the cursor file, in which mls-csv counts them by the hour.
+//! them: mls-csv counts them by the hour in its cursor file, and mls-report reads this number.
 //!
 //! Successful logins come from `--logins FILE`, from `logins_filename` if `[logins] record = yes`,
 //! or from the records of the first input. Failures and logins together show which logins are
@@ -18,9 +18,9 @@
 //! mls-report writes a report of a day (`--date`), of any period (`--since`, `--until`), or of the
 //! rows after the last digest (`--since-last`). `--format` is text, html, json (see [`report`]),
 //! prometheus (see [`mod@prometheus`]) or mail. The report goes to standard output, or replaces
-//! `--output FILE` in one step. `--since-last --format prometheus` adds to the counters in that
-//! file instead of starting from the last digest; without `--output` the file is `metrics_file` of
-//! the configuration.
+//! `--output FILE` in one step. `--since-last --format prometheus` adds the rows after its last run
+//! to the counters in that file, and ignores the last digest. Without `--output`, the file is
+//! `metrics_file` of the configuration.
 //!
 //! `--account USER` lists the logins of one account instead. Suspicious logins with their evidence
 //! come first. Then each login has its time, service, queue ID, address, country and network, and
@@ -49,8 +49,8 @@
 //! If the input has several values of `server`, the report lists the servers, the addresses that
 //! tried many of them, and servers that are silent. A server is *silent* if, at the end of the
 //! period, its last attempt is more than two hours and more than three usual pauses ago. The *usual
-//! pause* is computed from the last 30 days on which the server had attempts, at least three. It is
-//! the median of the longest pauses of these days. So give mls-report more days than the period of
+//! pause* is the median of the longest pauses of days: of the last 30 days on which the server had
+//! attempts. At least three such days are needed. So give mls-report more days than the period of
 //! the report:
 //!
 //! ```sh
@@ -63,9 +63,9 @@
 //! - Counts of failures are exact; names are compared by their first 256 bytes. Without logins,
 //!   memory stays below 64 MiB, whatever the data. Counts that do not fit go to temporary files in
 //!   the directory that `TMPDIR` names, or in `/tmp`. Two things have a limit, and a note says if
-//!   it is exceeded: 10,000 servers have a count of their own, and the lists of *new* names
-//!   consider 400,000 addresses and users before the period. Users with logins are counted up to
-//!   100,000.
+//!   it is exceeded: at most 10,000 servers are counted separately, and for the lists of *new*
+//!   names, at most 400,000 addresses and 400,000 users from before the period are remembered. At
+//!   most 100,000 users with logins are counted.
 //! - With `--since-last` on FILE, every attempt is in exactly one digest that mls-mail commits.
 //!   This includes an attempt that is logged late, because the position in the file decides, not
 //!   the date. The same is true for the logins of `--logins` FILE. `--committed-by` names the

@@ -1,7 +1,8 @@
-//! The report as a mail message (`--format mail`): text, HTML and the CSV, without addresses.
+//! The report as a mail message (`--format mail`): text, HTML and the CSV.
 //!
 //! mls-mail adds sender and recipients. With `--since-last`, the field `MailLogSentinel-Period`
-//! names the period and the cursor that mls-mail commits with it ([`mls_state::mail_cursor`]).
+//! names the period, and the cursor that mls-mail commits with the message
+//! ([`mls_state::mail_cursor`]).
 
 use anyhow::Context;
 use chrono::{DateTime, FixedOffset};

@@ -43,8 +43,8 @@ pub(crate) fn notes(tally: &Tally) -> Vec<String> {
 }
 
 /// Returns a note if no country or no autonomous system is known. If all addresses are local, there
-/// is no note, because databases do not have local networks. Records have neither if they do not
-/// come from mls-enrich.
+/// is no note, because databases do not have local networks. Records have no country and no system
+/// if they do not come from mls-enrich.
 pub(crate) fn unknown_origin(
     has_records: bool,
     addresses: &List<Address>,

@@ -4,8 +4,8 @@
 //! A report of a period consists of gauges. With `--since-last`, most metrics are counters, whose
 //! names end in `_total`. Each run replaces the file and adds the new rows to the counters. So they
 //! never decrease, and `rate()` and `increase()` work. A counter starts at 0 when the file is
-//! written for the first time. Unknown values, and values above the limit `--top`, have no series.
-//! So the sum over a label can be smaller than the total.
+//! written for the first time. Unknown values have no series. A new value has none if its label
+//! already has `--top` series. So the sum over a label can be smaller than the total.
 //!
 //! The names of these counters begin with `maillogsentinel_`:
 //!
@@ -14,7 +14,7 @@
 //! - `failed_logins_by_as_total`: failed logins by `asn`, the autonomous system
 //! - `failed_logins_by_server_total`: failed logins by `server`
 //! - `reverse_dns_failures_total`: failed reverse lookups by `status`
-//! - `suspicious_logins_total`: suspicious logins by `rule`, each once for each rule, user and day
+//! - `suspicious_logins_total`: suspicious logins by `rule`, one for each rule, user and day
 //!
 //! User names and addresses are never labels: attackers choose them, and a time series database
 //! keeps each value for a long time. `--top` limits the number of series for a label; 500 is enough

@@ -26,8 +26,7 @@ impl<K: Ord, C: Ord + Copy> Ranking<K, C> {
             return;
         }
         let name = name();
-        // If the item has the same count as the last item of the list, the smaller name comes
-        // first. So an item with a greater name is not added.
+        // Drop an item that has the same count as the last item of the list, but a greater name.
         let is_last = |(last, floor): &(K, C)| count == *floor && name > *last;
         if self.floor.is_some() && self.items.get(self.n - 1).is_some_and(is_last) {
             return;

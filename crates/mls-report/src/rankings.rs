@@ -145,7 +145,7 @@ pub(crate) struct AddressLists {
     pub(crate) widespread_attackers: List<WidespreadAttacker>,
 }
 
-/// An address on all servers.
+/// The attempts of one address on all servers.
 #[derive(Default)]
 struct AddressTotal {
     ip: String,

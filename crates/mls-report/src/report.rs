@@ -14,7 +14,7 @@
 //! | `period` | `label`; `from`, the first minute, and `to`, the minute after the last one; null if there is no such limit |
 //! | `attempts` | failed logins in the period |
 //! | `previous_attempts` | failed logins in the period of the same length before it; null if the data does not reach so far back |
-//! | `usual_attempts` | median of the attempts per day, in up to 28 of the days in `days` that are before the period; null if the data covers fewer than 7 of them |
+//! | `usual_attempts` | median of the attempts per day, on the last days before the period: at most 28, all of them in `days`; null if the data covers fewer than 7 such days |
 //! | `total_attempts` | failed logins in all data that was read |
 //! | `servers` | attempts by `server`, with `addresses`, the number of its addresses in the period, and `last_attempt` of any outcome in the data up to the end of the period |
 //! | `silent_servers` | servers whose pause at the end of the period is longer than usual: `server`, `last_attempt`, `pause_minutes`, `usual_pause_minutes`, `attempts`; the longest pause first; none if the data has only one server |
@@ -46,11 +46,12 @@
 //! | member | meaning |
 //! |---|---|
 //! | `distinct` | number of different names |
-//! | `exact` | true; only earlier versions wrote lower bounds |
+//! | `exact` | always true: the numbers are exact; in earlier versions they could be lower bounds |
 //! | `unknown` | attempts without a known name |
 //! | `top` | the most frequent names with their `attempts` |
 //!
-//! In `logins`, an attempt without a user is unknown, except if no attempt of the period has a user.
+//! In `logins`, attempts without a user count as `unknown`. If no attempt of the period has a user,
+//! they are listed by address.
 
 use std::io;
 use std::net::IpAddr;

@@ -28,7 +28,7 @@ impl Runs {
         self.levels.is_empty()
     }
 
-    /// Adds a run; its keys are in order, each once.
+    /// Adds a run. Pass the entries in the order of their keys, each key once.
     pub(crate) fn add<V: Count>(&mut self, entries: &[(&str, &V)]) -> io::Result<()> {
         let mut run = RunWriter::new()?;
         for (key, value) in entries {

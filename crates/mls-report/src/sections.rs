@@ -96,7 +96,7 @@ pub(crate) struct Bar {
     /// The common name of several bars: `June`. Empty for hours.
     pub(crate) group: String,
     pub(crate) attempts: u64,
-    /// Whether the bar is an hour or a day of the period.
+    /// Whether this hour or day belongs to the period.
     pub(crate) is_inside: bool,
 }
 

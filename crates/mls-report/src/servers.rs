@@ -2,9 +2,10 @@
 //! usual pause between attempts.
 //!
 //! A server is *silent* if, at the end of the period, its last attempt is more than two hours and
-//! more than [`SILENT_TIMES`] usual pauses ago. The *usual pause* is computed from the last 30 days
-//! on which the server had attempts, at least [`MIN_DAYS`]. It is the median of the longest pauses
-//! of these days, so one long outage in the past does not raise it. Attempts of any outcome count.
+//! more than [`SILENT_TIMES`] usual pauses ago. The *usual pause* is the median of the longest
+//! pauses of days: of the last 30 days on which the server had attempts. At least [`MIN_DAYS`] such
+//! days are needed. One long outage in the past does not raise the median. Attempts of any outcome
+//! count.
 
 use std::collections::{HashMap, VecDeque};
 

@@ -197,7 +197,7 @@ impl SinceLast<'_> {
                         chain.files.last().map_or(Path::new("logins"), |file| &file.path),
                     );
                 }
-                // The end of the file is the end of the digest, so no date is too late.
+                // The digest ends at the end of the file, so dates have no upper limit.
                 let by_dates = LoginWindow::Between(Some(until), None);
                 found.map_or(by_dates, LoginWindow::From)
             }
@@ -251,7 +251,7 @@ impl SinceLast<'_> {
             if last.is_some_and(|last| last.data.is_some()) {
                 warn_of_dates(path);
             }
-            // The end of the file is the end of the digest, so no date is too late.
+            // The digest ends at the end of the file, so dates have no upper limit.
             (0, self.by_dates(last, None, until))
         };
         for (path, stat) in &chain.unsupported {

@@ -211,6 +211,7 @@ fn silence(report: &Report) -> Option<String> {
 pub(crate) fn what_to_do(report: &Report) -> String {
     let is_long = report.period.length.is_none_or(|length| length >= MIN_LENGTH);
     let is_empty = report.csv.as_ref().is_some_and(|csv| csv.rows == 0)
+        && report.unchecked == 0
         && report.successful_logins.as_ref().is_none_or(|logins| logins.logins == 0);
     // Of a period without an end, such as that of --since, the usual number is that of a day.
     let usual = usual_in_period(report).or(report.usual_attempts).unwrap_or_default();

@@ -181,7 +181,7 @@ struct Observer {
     horizon: Option<DateTime<FixedOffset>>,
     /// The dates of the period.
     dates: LoginWindow,
-    /// The logins of the second input that belong to the period, if there is one.
+    /// The part of the second input that belongs to the period; `None` without a second input.
     window: Option<LoginWindow>,
     reported: Option<Reported>,
     found: Vec<Finding<'static>>,

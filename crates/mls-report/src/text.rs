@@ -57,7 +57,7 @@ fn write_quiet(out: &mut String, report: &Report) -> std::fmt::Result {
 
 const NOT_RECORDED: &str = "successful logins were not read (see mls-report(1))";
 
-/// The box of number signs.
+/// The box of `#` at the top of the digest.
 fn head(report: &Report) -> String {
     let server = match (&report.title, report.address()) {
         (Some(title), _) => title.clone(),
@@ -178,7 +178,7 @@ fn write_errors(out: &mut String, table: &SectionTable) -> std::fmt::Result {
     Ok(())
 }
 
-/// Ranks and lines up the rows.
+/// Writes the rows with their ranks, in columns.
 fn write_table(out: &mut String, table: &SectionTable) -> std::fmt::Result {
     let mut columns: Vec<_> = table.columns.iter().map(align).collect();
     columns.push(Right);
@@ -229,7 +229,7 @@ fn write_chart(out: &mut String, chart: &Chart) -> std::fmt::Result {
     line_up(&[Left, Right, Left], &rows, WIDTH).iter().try_for_each(|line| writeln!(out, "{line}"))
 }
 
-/// A line for each weekday, two shades for each hour.
+/// A line for each weekday, with two equal characters for each hour.
 fn write_heat_map(out: &mut String, weekdays: &[[u64; 24]; 7]) -> std::fmt::Result {
     let most = weekdays.iter().flatten().copied().max().unwrap_or_default();
     writeln!(out, "       0     3     6     9     12    15    18    21")?;

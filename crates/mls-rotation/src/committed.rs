@@ -51,7 +51,7 @@ impl Committed {
             return Ok(Some(Point { file: newest, offset }));
         }
         // Only the header is committed. Every CSV begins with it, so the prefix can match an older
-        // file. The sink's current file is newer than all rotated files that the cursor knows.
+        // file. Accept the file only if it is newer than all rotated files that the cursor knows.
         let is_newer = match self.rotated.first() {
             Some(after) => match chain.newest_with_prefix(after)? {
                 Some(known) => newest > known,

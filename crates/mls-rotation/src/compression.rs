@@ -112,10 +112,11 @@ impl Compression {
 pub struct CompressedAt(Arc<AtomicU32>);
 
 impl CompressedAt {
-    /// A member has no time in its header.
+    /// The value for a member that has no time in its header.
     const UNKNOWN: u32 = u32::MAX;
 
-    /// The year 1992, in which gzip was written. Some programs write a small constant for "no time".
+    /// 1992, the year of gzip. Some programs write a small number for "no time", so ignore earlier
+    /// times.
     const FIRST: u32 = 694_224_000;
 
     pub(crate) fn gzip_reader<R: Read + Send>(&self, packed: R) -> impl Read + Send + use<R> {

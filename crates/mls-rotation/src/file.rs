@@ -61,7 +61,8 @@ pub struct ChainFile {
 }
 
 impl ChainFile {
-    /// Makes the file end after `length` bytes, because later bytes are not committed.
+    /// Makes all reads end after `length` bytes, because later bytes are not committed. Does not
+    /// cut the file.
     pub fn limit_to(&mut self, length: u64) {
         self.limit = length;
         if self.compression.is_none() {
@@ -202,7 +203,7 @@ impl ChainFile {
         Ok(None)
     }
 
-    /// Reads the bytes on the disk, compressed or not. Also returns their number.
+    /// Returns a reader of the bytes on the disk, not decompressed, and their number.
     ///
     /// # Errors
     /// Any I/O error.

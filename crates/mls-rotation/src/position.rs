@@ -14,8 +14,8 @@ pub struct Position {
     #[serde(flatten)]
     pub prefix: Fingerprint,
     /// Set if at most one line comes before the position, because one line alone does not identify
-    /// a file. Then it is the fingerprint of the newest whole older file that has more than one
-    /// line, or [`Fingerprint::empty`] if there is none.
+    /// a file. Then it is the fingerprint of a whole older file: the newest with more than one
+    /// line. It is [`Fingerprint::empty`] if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Fingerprint>,
 }

@@ -1,4 +1,4 @@
-//! Removes bytes that were never committed from a file.
+//! Cuts a file to its committed part.
 
 use std::fs::File;
 use std::io;
@@ -22,8 +22,8 @@ impl ChainFile {
     /// the same method of compression and the same time of the last change.
     ///
     /// # Errors
-    /// Any I/O error. A compressed file is then unchanged. Another file may be cut, but not
-    /// durably.
+    /// Any I/O error. Then a compressed file is unchanged; a file that is not compressed may be
+    /// cut, but not durably.
     pub fn cut(&self, length: u64) -> io::Result<()> {
         let Some(method) = self.compression else {
             let file = regular::open_with(File::options().write(true), &self.path)?;

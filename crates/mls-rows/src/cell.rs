@@ -38,7 +38,8 @@ const ESCAPE: char = '␛';
 
 const SYMBOLS: [char; 3] = [TAB, CARRIAGE_RETURN, ESCAPE];
 
-/// Each symbol has this byte in UTF-8 (E2 90 89, E2 90 8D, E2 90 9B), and few other texts have it.
+/// A byte of each symbol in UTF-8 (E2 90 89, E2 90 8D, E2 90 9B). Texts without a symbol rarely
+/// have this byte.
 const SYMBOL_BYTE: u8 = 0x90;
 
 /// Appends the cell for a value, in quotes if it needs them.
@@ -60,7 +61,7 @@ pub fn write(out: &mut Vec<u8>, value: Option<&str>, unknown: Unknown) {
     out.push(b'"');
 }
 
-/// Returns whether the cell of a value is certainly the value itself. Almost every value is simple.
+/// Returns whether a value certainly needs no encoding and no quotes. Almost every value is simple.
 fn is_simple(value: &str) -> bool {
     // A loop without an early exit compiles to a few vector instructions.
     value.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric)

@@ -56,7 +56,8 @@ fn text(out: &mut Vec<u8>, value: Option<&Cow<'_, str>>) {
     cell::write(out, value.map(|value| &**value), Unknown::NotAvailable);
 }
 
-/// The cell of a date: `YYYY-MM-DD HH:MM` in the zone of `style`, with seconds if it has them.
+/// The cell of a date: `YYYY-MM-DD HH:MM` in the zone of `style`, with seconds if
+/// [`Style::seconds`] is true.
 #[must_use]
 pub fn date(at: &DateTime<FixedOffset>, style: Style) -> String {
     let at = style.zone.show(at).naive_local();

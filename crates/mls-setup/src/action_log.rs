@@ -12,8 +12,7 @@ use crate::terminal::say;
 
 const LOG: &str = "/var/log/maillogsentinel_setup.log";
 
-/// Appends the actions. If the log cannot be written, the caller only warns, because the setup is
-/// done.
+/// Appends the actions. If the log cannot be written, only warns, because the setup is done.
 pub(crate) fn write(system: &TargetSystem, actions: &[String]) -> anyhow::Result<()> {
     if actions.is_empty() {
         return Ok(());

@@ -2,7 +2,7 @@
 
 /// The five fields of a crontab line for a calendar expression; `None` if cron has no such schedule.
 ///
-/// It understands `hourly` and similar words, `23:59`, `*:0/15`, `Mon 06:00`, `Mon..Fri 08,17:30`.
+/// Supports `hourly` and similar words, `23:59`, `*:0/15`, `Mon 06:00`, `Mon..Fri 08,17:30`.
 pub(crate) fn cron_fields(expression: &str) -> Option<String> {
     let named = match expression {
         "minutely" => "* * * * *",

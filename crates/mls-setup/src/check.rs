@@ -249,7 +249,8 @@ impl Checks<'_> {
     }
 }
 
-/// Asks the configuration reader. Its message names a file, so only what to give is shown.
+/// Asks the configuration reader. Its message also names a file that the user does not know, so
+/// keeps only the part that says what to give.
 fn accepted(key: &str, value: &str) -> Result<(), String> {
     let (section, key) = key.split_once('.').unwrap_or_default();
     let text = format!("[{section}]\n{key} = {value}\n");

@@ -79,7 +79,7 @@ pub(crate) fn remove(
 }
 
 /// Returns the real path of a directory, if it belongs to root and only root can replace it. A
-/// group may have write permission: `/var/log` is such a directory if syslog does not run as root.
+/// group may have write permission, as for `/var/log` if syslog does not run as root.
 fn roots_directory(system: &TargetSystem, path: &Path) -> Option<PathBuf> {
     let real = fs::canonicalize(system.path(path)).ok()?;
     let meta = fs::metadata(&real).ok()?;
@@ -99,9 +99,9 @@ fn is_roots_alone(system: &TargetSystem, path: &Path) -> bool {
     alone && path.parent().is_none_or(|parent| is_roots_alone(system, parent))
 }
 
-/// A group that may write to the parent can rename its entries at any moment. So root creates the
-/// directory inside a private directory, gives it to the user through a descriptor, and then
-/// renames it.
+/// A group that may write to the parent can rename entries of the parent at any moment. So root
+/// creates the directory inside a private directory, gives it to the user through a descriptor, and
+/// then moves it to its place.
 fn make_as_root(parent: &Path, name: &OsStr, service: &Account, mode: u32) -> io::Result<()> {
     let parent = open_directory(CWD, parent)?;
     let private = format!(".{}.{}", name.display(), std::process::id());

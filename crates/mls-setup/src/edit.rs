@@ -1,8 +1,8 @@
 //! Sets one key in a configuration file and changes nothing else.
 
-/// Returns `text` with `key = value` in `section`. The line replaces the key if it is set.
-/// Otherwise it follows the comment that shows the key, or becomes the first line of its section,
-/// or of a new section at the end.
+/// Returns `text` with the line `key = value` in `section`. The new line replaces the line that
+/// sets the key. If no line sets it, the new line follows the comment that shows the key. Without
+/// such a comment, the new line is the first of the section. A missing section is added at the end.
 pub(crate) fn set(text: &str, section: &str, key: &str, value: &str) -> String {
     // A bare CR ends a line, too.
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
@@ -48,8 +48,8 @@ struct KeyLines {
 }
 
 impl KeyLines {
-    /// Reads the lines as `mls_config` does: a line continues the value before it if it is indented
-    /// deeper than its key.
+    /// Reads the lines as `mls_config` does: a line that is indented deeper than the key before it
+    /// continues the value of this key.
     fn in_lines(lines: &[&str], section: &str, key: &str) -> Self {
         let mut found = Self::default();
         let (mut inside, mut open, mut comment) = (false, None, None);

@@ -33,7 +33,7 @@ impl Installation {
         Ok(Self::SourceTree { tree, programs })
     }
 
-    /// The path of a tool before the setup.
+    /// The path of a tool that can run now, before the setup is done.
     pub(crate) fn program(&self, name: &str) -> PathBuf {
         let (Self::Package { programs } | Self::SourceTree { programs, .. }) = self;
         programs.join(name)

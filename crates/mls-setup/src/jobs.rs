@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::answers::Answers;
 
-/// Names of all units, for `systemctl`.
+/// Patterns that match the names of all units, for `systemctl`.
 pub(crate) const PATTERNS: [&str; 2] = ["maillogsentinel*", "ipinfo-update*"];
 
 /// A job that a schedule starts.
@@ -54,7 +54,7 @@ pub(crate) const JOBS: [Job; 10] = [
         timer: "maillogsentinel-logins.timer",
         follow: Some("maillogsentinel-logins-follow.service"),
         is_needed: records_logins,
-        // The front end records failures and logins in one run.
+        // The same command: `maillogsentinel` records failures and logins in one run.
         ..EXTRACTION
     },
     Job {
@@ -63,7 +63,7 @@ pub(crate) const JOBS: [Job; 10] = [
         follow: Some("maillogsentinel-load-follow.service"),
         is_wanted_by_units: false,
         is_needed: loads,
-        // The front end also loads the database in that run.
+        // The same command: `maillogsentinel` also loads the database in that run.
         ..EXTRACTION
     },
     timed! {

@@ -2,7 +2,7 @@
 //!
 //! # Reads
 //! `/etc/maillogsentinel.conf`, or the file that `--automated` or `--config` names; answers from
-//! the terminal. If it runs from `target/release` of a source tree, it also reads the tools, the
+//! the terminal. If setup runs from `target/release` of a source tree, it also reads the tools, the
 //! units and the manual pages there.
 //!
 //! # Writes
@@ -29,15 +29,15 @@
 //! - The CSV is converted. Setup compares the rows of each day before and after.
 //! - The position in the log is kept: the first run continues from it.
 //! - Rows that were exported as SQL are not exported again.
-//! - SQL files that were not imported yet are converted and imported by the next import.
+//! - SQL files that were not imported yet are converted. The next import runs the new files.
 //! - The table in an SQLite database is converted; dates become UTC.
 //!
 //! Each old file is kept as `NAME.original`; old SQL files are moved to the directory `original`. A
 //! second run changes nothing. If a run is interrupted, the next one finishes it.
-//! `--migrate-data --config FILE` converts only the data, as its owner.
+//! `--migrate-data --config FILE` converts only the data. The owner of the data must run it.
 //!
 //! # Guarantees
-//! - It shows every change before it makes it.
+//! - Setup shows every change before it makes the change.
 //! - All or nothing: if a step fails or a signal arrives, setup undoes all earlier steps, the last
 //!   one first.
 //! - Ctrl-C at a question leaves the machine unchanged, and setup says so.
@@ -45,7 +45,7 @@
 //!   may write to `/var/log`, could have created.
 //! - At the end, setup runs the service once. If the service does not work, setup says why and
 //!   exits with 69.
-//! - If it runs again with the same answers, it changes nothing.
+//! - If setup runs again with the same answers, it changes nothing.
 //!
 //! # Example
 //! ```text

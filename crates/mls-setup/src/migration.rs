@@ -103,8 +103,8 @@ fn owner(answers: &Answers, system: &TargetSystem) -> anyhow::Result<Option<Stri
     Ok(None)
 }
 
-/// The owner of a regular file that has no second name (hard link); `None` if there is no such
-/// file.
+/// The owner of a file. `None` if the file does not exist, is not a regular file, or has a second
+/// name (hard link).
 fn owner_without_links(system: &TargetSystem, path: &str) -> io::Result<Option<u32>> {
     let root = fs::File::open(system.root())?;
     let (flags, links) = (OFlags::PATH | OFlags::CLOEXEC, ResolveFlags::NO_SYMLINKS);

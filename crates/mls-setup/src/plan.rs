@@ -164,7 +164,8 @@ fn configuration(system: &TargetSystem, answers: &Answers, base: &str) -> anyhow
     for (section, key, value) in answers.changed() {
         text = edit::set(&text, section, key, value);
     }
-    // Check that the tools accept the new configuration. The warnings were given when the base was read.
+    // Check that the tools accept the new configuration. This function gives no warnings, because
+    // reading the base has given them.
     if text != base {
         Config::without_effect(Path::new(CONFIGURATION), &text)?;
     }

@@ -99,8 +99,8 @@ fn answers(
     {
         answers.set("paths.mail_log", "journal");
     }
-    // The guide of the Python original does not name `log_file`. A key with an empty value means no
-    // log.
+    // The guide of the Python original does not name `log_file`. So set the key if the file does
+    // not have it. A key with an empty value means no log, and stays empty.
     if !edit::has_key(&base, "general", "log_file") {
         let log = format!("{}/maillogsentinel.log", answers.get("paths.working_dir"));
         answers.set_default("general.log_file", &log);

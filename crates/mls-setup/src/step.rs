@@ -340,8 +340,9 @@ const ALWAYS_THERE: [&str; 2] = ["/etc/logrotate.d", "/etc/cron.d"];
 
 /// Returns the user and group of the service's own directory that `path` is in.
 ///
-/// If the service user changes, the directory still belongs to the old user. When a service
-/// starts, systemd gives the directory and its content to the new user.
+/// If the service user changes, the directory still belongs to the old user, so the old user must
+/// create `path`. When a service starts, systemd gives the directory and its content to the new
+/// user.
 fn previous_owner(system: &TargetSystem, path: &Path) -> Option<(u32, u32)> {
     let mut parents = path.ancestors().skip(1);
     let own = parents.find(|parent| OWN_DIRECTORIES.iter().any(|own| *parent == Path::new(own)))?;

@@ -34,7 +34,7 @@ impl TargetSystem {
             .canonicalize()
             .with_context(|| format!("--root {}", root.display()))
             .or_exit(Exit::Usage)?;
-        // A system that is not running has systemd if it has a directory for its units.
+        // A system that is not running uses systemd if it has the directory for units of systemd.
         let sign = if root == Path::new("/") { "run/systemd/system" } else { "etc/systemd/system" };
         let scheduler = if root.join(sign).is_dir() { Scheduler::Systemd } else { Scheduler::Cron };
         Ok(Self { root, scheduler })

@@ -128,8 +128,8 @@ mod tests {
         all
     }
 
-    /// The steps of a setup with a user, files of all kinds, directories outside its own, a stale
-    /// file, and units to enable and disable.
+    /// The steps of a setup with a user, files of all kinds, directories that systemd does not
+    /// create, a stale file, and units to enable and disable.
     fn steps(system: &TargetSystem, conf: &str) -> Vec<Step> {
         let file = tempfile::NamedTempFile::new().unwrap();
         put(file.path(), conf);

@@ -16,7 +16,8 @@ use crate::database::describe;
 use crate::error_class::ErrorClass;
 use crate::relay::Relay;
 
-/// Pauses between attempts: 0.25, 0.5, 1, 2, 4 and 8 seconds. A restart of a server takes less time.
+/// Pauses between attempts: 0.25, 0.5, 1, 2, 4 and 8 seconds. A restart of a server takes less time
+/// than all of them together.
 const BACKOFF: ExponentialBuilder =
     ExponentialBuilder::new().with_min_delay(Duration::from_millis(250)).with_max_times(6);
 
@@ -38,7 +39,7 @@ pub(crate) enum Connection {
 }
 
 /// Connects. While the server is down, tries again after growing pauses. Exit 75 if the server
-/// stays down, else the exit code of the error's [`ErrorClass`].
+/// stays down. Any other error has the exit code of its [`ErrorClass`].
 pub(crate) async fn connect(options: &ConnectOptions) -> anyhow::Result<Connection> {
     let (shown, begun) = (options.shown(), Instant::now());
     let (mut timeout, mut pauses) = (FIRST_TIMEOUT, BACKOFF.build());
@@ -111,8 +112,7 @@ fn cure(text: &str) -> &'static str {
     CURES.iter().find(|(words, _)| text.contains(words)).map_or("", |(_, cure)| *cure)
 }
 
-/// Returns advice if the server has refused the login or the database. [`ErrorClass`] uses the same
-/// codes.
+/// Returns advice if the server has refused the login or the database; otherwise an empty text.
 fn cure_of_refusal(error: &sqlx::Error) -> &'static str {
     let sqlx::Error::Database(error) = error else { return "" };
     let number = error.try_downcast_ref::<MySqlDatabaseError>().map(MySqlDatabaseError::number);

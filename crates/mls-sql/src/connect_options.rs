@@ -269,8 +269,8 @@ fn sqlite_file(path: &Path, before: &str) -> Result<ConnectOptions, String> {
 /// Returns how to open an SQLite file. Readers never wait for the writer (WAL), and a commit
 /// survives a power failure.
 pub(crate) fn sqlite(path: &Path) -> anyhow::Result<SqliteConnectOptions> {
-    // SQLite would create a file that everybody may read. The file contains user names, and a user
-    // name can be a mistyped password.
+    // Create the file here, because SQLite would create one that everybody may read. The file
+    // contains user names, and a user name can be a mistyped password.
     regular::append(path)?;
     Ok(SqliteConnectOptions::new()
         .filename(path)
@@ -283,8 +283,8 @@ pub(crate) fn sqlite(path: &Path) -> anyhow::Result<SqliteConnectOptions> {
         .busy_timeout(BUSY_TIMEOUT))
 }
 
-/// Requires that a server on another machine proves its identity. Nobody can listen to a connection
-/// within this machine.
+/// Requires that a server on another machine proves its identity. A server on this machine need
+/// not, because nobody can listen to such a connection.
 fn verified_postgresql(options: PgConnectOptions) -> PgConnectOptions {
     let local = options.get_socket().is_some() || is_local(options.get_host());
     options.ssl_mode(if local { PgSslMode::Prefer } else { PgSslMode::VerifyFull })

@@ -150,8 +150,8 @@ fn refuse_loaded(database: &mut Database, source: &Source, cursor: &Value) -> an
     )))
 }
 
-/// Returns a source whose log this machine has loaded into the table. SQL files of this machine can
-/// hold the same attempts.
+/// Returns a source whose log this machine has loaded into the table; `None` if there is none. If
+/// there is such a source, SQL files of this machine can hold the same attempts.
 pub(crate) fn source_of_this_machine(database: &mut Database) -> anyhow::Result<Option<String>> {
     let is_ours =
         machine().map_or("IS NULL".to_owned(), |id| format!("= {}", database.dialect.text(&id)));

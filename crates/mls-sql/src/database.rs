@@ -15,8 +15,8 @@ use crate::error_class::ErrorClass;
 use crate::schema::TableName;
 
 /// How long a server may take for a statement. If the server's machine has died, only this limit
-/// ends the wait for an answer. The kernel has a limit only for sending, and it is about as long
-/// (tcp(7), `tcp_retries2`).
+/// ends the wait for an answer. The kernel limits only the time for sending, to about the same
+/// length (tcp(7), `tcp_retries2`).
 const STATEMENT_TIMEOUT: Duration = Duration::from_mins(15);
 
 /// A connection to a database.
@@ -105,8 +105,8 @@ impl Database {
     }
 
     /// Runs one statement and returns how many rows it changed. Fails with `InvalidArgument` if the
-    /// statement is longer than MySQL's `max_allowed_packet`. MySQL would drop the connection, and
-    /// its error message would be lost.
+    /// statement is longer than MySQL's `max_allowed_packet`. If such a statement were sent, MySQL
+    /// would drop the connection, and its error message would be lost.
     pub(crate) fn execute(&mut self, sql: &str) -> Result<u64, sqlx::Error> {
         self.check_length(sql)?;
         let Self { runtime, connection, limit, .. } = self;
@@ -118,10 +118,9 @@ impl Database {
         })
     }
 
-    /// Runs one statement of an SQL file, without a time limit. PostgreSQL and MySQL refuse a
-    /// prepared statement that contains several statements. So the text is prepared: it cannot
-    /// contain a COMMIT that the splitter did not see. For SQLite see
-    /// [`allow_commits`](Self::allow_commits).
+    /// Runs one statement of an SQL file, without a time limit. Runs it as a prepared statement,
+    /// because PostgreSQL and MySQL refuse a prepared text of several statements. So a COMMIT that
+    /// the splitter did not see cannot run. For SQLite see [`allow_commits`](Self::allow_commits).
     pub(crate) fn execute_one(&mut self, sql: &str) -> Result<(), sqlx::Error> {
         self.check_length(sql)?;
         let Self { runtime, connection, .. } = self;
@@ -178,7 +177,8 @@ impl Database {
         )))
     }
 
-    /// Returns the first column of a query's result, which must be text and not NULL.
+    /// Returns the first column of a query's result. The column must be text. Rows with NULL are
+    /// left out.
     pub(crate) fn texts(&mut self, sql: &str, doing: &str) -> anyhow::Result<Vec<String>> {
         let rows = self.rows(sql, doing)?;
         Ok(rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect())

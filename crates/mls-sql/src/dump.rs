@@ -84,7 +84,7 @@ pub(crate) fn run(
             break;
         }
         if last.is_none() {
-            // The next query would return the same page again.
+            // Without a position, the next query would return the first page again.
             return Err(Exit::DataErr.error(format!(
                 "table {table} in {shown} has rows without a time or an ID; remove them"
             )));

@@ -55,8 +55,8 @@ impl ErrorClass {
 }
 
 impl ErrorClass {
-    /// The exit code for a statement from an SQL file. If the server does not know what the
-    /// statement names, the file is wrong.
+    /// The exit code if a statement of an SQL file fails. If the statement names a table or column
+    /// that does not exist, the file is wrong.
     pub(crate) fn exit_of_file(self) -> Exit {
         match self {
             Self::Other | Self::Setup => Exit::DataErr,

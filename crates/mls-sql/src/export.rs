@@ -108,8 +108,8 @@ pub(crate) fn is_of_another_machine(name: &str) -> bool {
     has_another_id(name, &machine())
 }
 
-/// Whether the name of a file contains the ID of another machine. `this` is the name of this
-/// machine, which ends with its ID if it has one.
+/// Whether the name of a file contains the ID of another machine. `this` is what [`machine()`]
+/// returned on this machine.
 fn has_another_id(name: &str, this: &str) -> bool {
     id(name).is_some_and(|id| this.rsplit_once('-').is_none_or(|(_, ours)| ours != id))
 }
@@ -129,8 +129,8 @@ const ID_LENGTH: usize = 8;
 /// The end of the name of each file.
 const END: &str = "_maillogsentinel_export.sql";
 
-/// Returns the name of this machine, with characters that are safe in a file name, and a part of its
-/// ID: several machines can have one name.
+/// Returns the name of this machine, with characters that are safe in a file name, and a part of
+/// its ID, because several machines can have the same name.
 fn machine() -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '-' };
     let id = source::machine().unwrap_or_default();
@@ -264,9 +264,9 @@ impl Export<'_> {
             return Ok(());
         };
         let path = Path::new(name);
-        // Use the temporary name that S contains: the name of the machine or the path of S, from
-        // which it was made, may have changed. Older versions did not write the temporary name into
-        // S.
+        // Use the temporary name that S contains. The name was made from the name of the machine
+        // or the path of S, and these may have changed. Older versions did not write the temporary
+        // name into S.
         let part = part.clone().unwrap_or_else(|| self.part_name());
         for directory in [&atomic::directory_of(path), &self.dir] {
             let part = directory.join(&part);

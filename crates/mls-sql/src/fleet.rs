@@ -48,8 +48,8 @@ const POSTGRESQL: Dialect = Dialect::Postgresql;
 const MONTHS_BACK: u32 = 13;
 const MONTHS_AHEAD: u32 = 24;
 
-/// Prints the statements. The owner of the tables runs them once. Exit 64 if the
-/// database is not PostgreSQL.
+/// Prints the statements. The owner of the tables must run them. Exit 64 if the dialect is not
+/// PostgreSQL.
 pub(crate) fn print(table: &TableName, dialect: Dialect) -> anyhow::Result<()> {
     if dialect != POSTGRESQL {
         return Err(Exit::Usage.error(
@@ -147,10 +147,10 @@ fn events_table(table: &TableName, mapping: &Mapping, sequence: &str) -> String 
     )
 }
 
-/// Returns the statement that creates an SQL function. The SQL function returns the cursors of
-/// other roles that have loaded logs of a machine. Only the machine itself can compute its ID, so a
-/// role learns nothing about other machines. Without this function, a server whose role was renamed
-/// would load its log a second time.
+/// Returns the statement that creates an SQL function. The SQL function gets the ID of a machine
+/// and returns the cursors of other roles that have loaded logs of this machine. Only the machine
+/// itself can compute its ID, so a role learns nothing about other machines. Without this function,
+/// a server whose role was renamed would load its log a second time.
 fn machine_function(table: &TableName) -> String {
     let function = POSTGRESQL.name(&format!("{}_of_machine", table.name()));
     let cursor = POSTGRESQL.name(&table.cursor());
@@ -259,7 +259,7 @@ fn search_path(function: &str) -> String {
 }
 
 /// Creates partitions in a table that the statements of [`print()`] have created. Remembers for
-/// each month of this run whether its partition exists.
+/// which months it has asked, and whether the partition exists.
 pub(crate) struct Partitions {
     function: String,
     months: HashMap<(i32, u32), bool>,
@@ -285,7 +285,7 @@ impl Partitions {
         if let Some(exists) = self.months.get(&(at.year(), at.month())) {
             return Ok(*exists);
         }
-        // The row encoder refuses such a date.
+        // The row encoder refuses a date that has no literal.
         let Some(time) = POSTGRESQL.time_literal(&event.date.at()) else { return Ok(true) };
         let database = &mut *background.wait()?.database;
         let sql = format!("SELECT {}({time})::text", self.function);

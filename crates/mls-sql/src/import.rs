@@ -122,7 +122,7 @@ fn hashes_of_imported(
     Ok(imported)
 }
 
-/// Returns the names of the SQL files, sorted. A hidden file is still being written.
+/// Returns the names of the SQL files, sorted. Skips hidden files: they are still being written.
 fn names(dir: &Path) -> anyhow::Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in std::fs::read_dir(dir).on_file("reading directory", dir)? {

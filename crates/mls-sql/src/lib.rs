@@ -30,8 +30,8 @@
 //! Give each machine its own `--source`. The cursor contains an ID of the machine (a hash of
 //! `/etc/machine-id`) and the logs that were read. `load` ends with exit 78 in two cases:
 //!
-//! - Another machine has loaded this source. If this machine has replaced the other one,
-//!   `--take-over` continues from its position.
+//! - Another machine has loaded this source. If this machine replaces it, `--take-over` continues
+//!   from the position of the other machine.
 //! - This machine has loaded the same log as another source, for example before its host was
 //!   renamed. `rename-source` renames that source; `--allow-duplicates` loads the log again.
 //!

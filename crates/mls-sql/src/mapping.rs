@@ -61,8 +61,8 @@ pub struct TableColumn {
 }
 
 impl Mapping {
-    /// The built-in mapping. Text columns have no length limit, because a name that does not fit
-    /// would lose a row.
+    /// The built-in mapping. Text columns have no length limit, because a row with a name that does
+    /// not fit would be lost.
     pub(crate) fn built_in(dialect: Dialect) -> Self {
         let [id, time, ip, number, text] = match dialect {
             Dialect::Sqlite => ["INTEGER PRIMARY KEY", "TEXT NOT NULL", "TEXT", "INTEGER", "TEXT"],

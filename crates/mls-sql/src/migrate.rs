@@ -15,8 +15,8 @@ use crate::tables::has;
 /// The name and the definition of a column to add.
 type Addition<'a> = (&'a str, &'a str);
 
-/// Adds missing columns, and creates missing tables. In SQLite and PostgreSQL, an error changes
-/// nothing.
+/// Adds missing columns, and creates missing tables. If this fails in SQLite or PostgreSQL, nothing
+/// is changed.
 pub(crate) fn run(database: &mut Database, mapping: &Mapping) -> anyhow::Result<()> {
     let (dialect, table) = (database.dialect, database.table.clone());
     let wanted = mapping.columns.iter().filter(|c| c.field.is_some() || c.name == LOADED_BY);

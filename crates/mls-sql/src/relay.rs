@@ -210,7 +210,7 @@ impl Guard {
                 _ => 4,
             },
             (Dialect::Postgresql, 0) => 0,
-            // `S`: the next byte belongs to TLS, which the client begins.
+            // After `S`, the client begins TLS. So the server may send only this byte.
             (Dialect::Postgresql, 8)
                 if self.first_request == SSL_REQUEST && self.head.first() == Some(&b'S') =>
             {

@@ -61,7 +61,7 @@ impl Rename {
 
     /// Returns the SQL condition that selects only the rows of the source's user. It is empty if
     /// the table is not of a fleet: then several users can have loaded the rows of one source, and
-    /// all of them are renamed.
+    /// the source is renamed in all its rows.
     fn owner(&self, database: &mut Database) -> anyhow::Result<String> {
         let dialect = database.dialect;
         let sql = format!(

@@ -104,7 +104,8 @@ impl TableName {
         mapping.columns.iter().filter_map(single).chain(self.line_index(dialect, mapping))
     }
 
-    /// Returns the index of the identity of log lines, if the table has it.
+    /// Returns the index on `source` and `pos`, which identify a log line. `None` if the mapping
+    /// lacks one of them.
     pub(crate) fn line_index(&self, dialect: Dialect, mapping: &Mapping) -> Option<Index> {
         let (source, pos) = (mapping.column(Field::Source)?, mapping.column(Field::Pos)?);
         let key = format!("({}, {})", dialect.name(source), dialect.name(pos));

@@ -71,7 +71,7 @@ enum LexerState {
     LineComment,
     /// Inside a comment, with its nesting depth: comments nest in PostgreSQL.
     BlockComment(u32),
-    /// Inside a dollar quote: its tag, and the offset in the text after the opening tag.
+    /// Inside a dollar quote: its tag, and the offset in the text where the opening tag ends.
     Dollar(Vec<u8>, usize),
 }
 
@@ -110,8 +110,8 @@ impl<R: BufRead> Statements<R> {
         }
     }
 
-    /// Whether the statement just read must be run. The file's own `BEGIN` and `COMMIT` need not.
-    /// Fails if the statement is not allowed.
+    /// Whether the statement just read must be run. The file's own `BEGIN` and `COMMIT` are not
+    /// run. Fails if the statement is not allowed.
     fn is_to_run(&mut self, line: u64) -> anyhow::Result<bool> {
         let text = str::from_utf8(&self.text)
             .with_context(|| format!("statement {} (line {line}) is not UTF-8", self.number))?;

@@ -1,4 +1,4 @@
-//! Creates the tables in a database, and checks that each event can be stored in them exactly once.
+//! Creates the tables in a database, and checks that existing tables can be used.
 
 use mls_diag::Exit;
 
@@ -14,9 +14,9 @@ pub(crate) fn has(columns: &[String], name: &str) -> bool {
 }
 
 impl Database {
-    /// Creates the tables that are missing, and refuses tables that cannot hold events exactly
-    /// once. Returns whether it created the table of events. Exit 78 if the Python original created
-    /// the table, a column is missing, or the engine of the table has no transactions.
+    /// Creates the tables that are missing. Returns whether it created the table of events. Exit 78
+    /// if an existing table cannot be used: the Python original created it, a column is missing, or
+    /// its engine has no transactions.
     pub(crate) fn prepare(&mut self, mapping: &Mapping) -> anyhow::Result<bool> {
         if self.dialect == Dialect::Postgresql {
             self.check_encoding()?;
@@ -37,8 +37,8 @@ impl Database {
         Ok(is_new)
     }
 
-    /// Creates the missing tables: all or none of them if the database can roll back DDL. A lock
-    /// makes other runs wait. Returns whether the table of events was missing.
+    /// Creates the missing tables. In SQLite and PostgreSQL, creates all or none of them, and other
+    /// runs wait for a lock. Returns whether the table of events was missing.
     fn create(&mut self, mapping: &Mapping) -> anyhow::Result<bool> {
         let (dialect, table) = (self.dialect, self.table.clone());
         self.begin()?;

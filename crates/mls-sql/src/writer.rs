@@ -36,7 +36,7 @@ pub(crate) struct Background<'a> {
 }
 
 impl<'a> Background<'a> {
-    /// Starts the thread. It ends when the result is dropped.
+    /// Starts the thread. The thread ends when the returned value is dropped.
     pub(crate) fn start<'scope>(writer: RowWriter<'a>, scope: &'scope Scope<'scope, '_>) -> Self
     where
         'a: 'scope,

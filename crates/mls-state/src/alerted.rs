@@ -29,8 +29,8 @@ pub const FIRST_LOOK_BACK: i64 = 86_400;
 /// login may be recorded late.
 pub const MAX_LOGIN_AGE: i64 = 30 * 86_400;
 
-/// How long alerts are remembered, in seconds: longer than any threshold and than
-/// [`MAX_LOGIN_AGE`].
+/// How long alerts are remembered, in seconds: longer than the time of any threshold, and longer
+/// than [`MAX_LOGIN_AGE`].
 const KEEP: i64 = 31 * 86_400;
 
 /// The time of the last alert for each key, by kind of alert. Times are seconds since 1970.
@@ -96,7 +96,7 @@ impl Alerted {
     }
 
     /// Begins a run at `now`. Returns whether this is the first run. Also sets the date before
-    /// which suspicious logins raise no alert: a day before the first run, and later not more than
+    /// which suspicious logins raise no alert: a day before the first run, but never more than
     /// [`MAX_LOGIN_AGE`] before `now`.
     pub fn begin(&mut self, now: i64) -> bool {
         let is_first = self.since.is_none();
@@ -119,8 +119,8 @@ impl Alerted {
     }
 
     /// Records an alert that was raised. If the ledger is full, removes the older half of the keys.
-    /// From then on, suspicious logins of that age raise no alert, because it is no longer known
-    /// which of them had one.
+    /// From then on, suspicious logins up to the date of the newest removed key raise no alert,
+    /// because it is no longer known which of them had an alert.
     pub fn record(&mut self, alert: &Alert<'_>) {
         let at = alert.date.at().timestamp();
         let keys = self.keys.entry(alert.kind.name().to_owned()).or_default();
@@ -148,7 +148,8 @@ impl Alerted {
     }
 }
 
-/// The key of an alert in the ledger. A suspicious login raises one alert for each rule, user and day.
+/// The key of an alert in the ledger. Suspicious logins raise at most one alert for each rule, user
+/// and day.
 fn name<'a>(alert: &'a Alert<'_>) -> Cow<'a, str> {
     let key = alert.key.as_deref().unwrap_or_default();
     if alert.kind.is_suspicious_login() {

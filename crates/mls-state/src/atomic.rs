@@ -53,8 +53,8 @@ pub fn write_with(
     })?;
     fill(temporary.as_file_mut())?;
     let permissions = if let Ok(old) = fs::metadata(&target) {
-        // Only root may change the owner (chown(2)). Otherwise the new file belongs to us, as the old
-        // one usually did.
+        // Only root may change the owner (chown(2)). If this process does not run as root, the new
+        // file belongs to its user, as the old one usually did.
         let _ = fchown(temporary.as_file(), Some(old.uid()), Some(old.gid()));
         old.permissions()
     } else {

@@ -1,8 +1,8 @@
 //! The cursor in a mail from mls-report to mls-mail.
 //!
 //! `mls-report --since-last --format mail` writes the header field `MailLogSentinel-Period`. It holds
-//! the period that the mail covers, and the position where the next period begins. `mls-mail` removes
-//! the field, sends the mail, and commits this cursor together with it.
+//! the period that the mail covers, and the position where the next period begins. `mls-mail`
+//! removes the field, sends the mail, and commits this position together with the mail.
 //!
 //! ```text
 //! MailLogSentinel-Period: base=12; until=2026-06-01T23:59:00+02:00; cursor=eyJ1bnRpbCI6…
@@ -18,8 +18,8 @@ pub const FIELD: &str = "MailLogSentinel-Period";
 /// The cursor has a blank after each group of this many characters, so that the field can be folded.
 const PIECE: usize = 60;
 
-/// A cursor with the end of the last digest and no position in the data. mls-report then selects
-/// rows by their dates.
+/// A cursor with the end of the last digest and no position in the data. With such a cursor,
+/// mls-report selects rows by their dates.
 #[must_use]
 pub fn ended_at(until: DateTime<FixedOffset>) -> Value {
     serde_json::json!({ "until": until.to_rfc3339() })
@@ -28,7 +28,7 @@ pub fn ended_at(until: DateTime<FixedOffset>) -> Value {
 /// The cursor that mls-mail commits with a mail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MailCursor {
-    /// The sequence number of the ledger at the start of the period; 0 if there was no ledger.
+    /// The sequence number of the ledger at the start of the period; 0 before the first commit.
     pub base: u64,
     /// The end of the period.
     pub until: DateTime<FixedOffset>,

@@ -2,7 +2,7 @@
 //! a FIFO, or by a link to a device.
 //!
 //! Opening or reading a FIFO waits for another process, and reading a device may never end. All
-//! code that opens a file of the service uses this module.
+//! code that opens a file of the service must use this module.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};

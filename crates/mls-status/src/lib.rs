@@ -17,7 +17,7 @@
 //! | `last_commit` | when the position in the log was committed last |
 //! | `not_recorded`, `first_not_recorded` | number of failures in the log that are not in the CSV yet; time of the first one |
 //! | `not_exported` | number of rows that are not exported as SQL yet |
-//! | `logins`, `logins_not_recorded`, `first_login_not_recorded` | the same for successful logins |
+//! | `logins`, `logins_not_recorded`, `first_login_not_recorded` | `rows`, `not_recorded` and `first_not_recorded` for successful logins |
 //! | `logins_not_checked` | number of logins that the mail server could not check |
 //! | `loaded`, `not_loaded`, `last_load` | rows that this machine has loaded into the database; attempts in the log that are not loaded yet; time of the last commit. Only if `[database]` mode is load |
 //! | `jobs` | each job that systemd starts: `job`, `unit`, `last_run`, `result`, `next_run`, `running_since` |

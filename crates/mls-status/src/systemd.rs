@@ -10,7 +10,7 @@ use mls_config::Config;
 use crate::status::Job;
 use crate::tools;
 
-/// Names of all units, for `systemctl`.
+/// Patterns that match the names of all units, for `systemctl`.
 const PATTERNS: [&str; 2] = ["maillogsentinel*", "ipinfo-update*"];
 
 /// The jobs, and the names of their services without `.service`.
@@ -32,7 +32,7 @@ fn timer(service: &str) -> String {
     format!("{name}.timer")
 }
 
-/// The service that does the same job all the time. Not every job has one.
+/// The name of the service that does the same job all the time. Not every job has such a service.
 fn follow(service: &str) -> String {
     format!("{service}-follow.service")
 }

@@ -28,7 +28,7 @@ pub struct Blocks {
     offset: u64,
     /// Whether the rest of a line that is too long must be skipped.
     skipping: bool,
-    /// The last lines that were read. They are the same for every size of the reads.
+    /// The last lines that were read. They do not depend on the size of the reads.
     last_lines: Vec<u8>,
     /// The error that the next call of [`next`](Self::next) returns, after the blocks before it.
     broken: Option<anyhow::Error>,

@@ -27,7 +27,7 @@ pub trait Sink {
     }
 
     /// Called at the start of a framed stream. `base` is the sequence number of the cursor that the
-    /// stream starts from. The sink compares it with [`check_base`].
+    /// stream starts from. The sink must check it with [`check_base`].
     ///
     /// # Errors
     /// If the sink cannot accept records.
@@ -164,7 +164,8 @@ pub fn drain<S: Sink>(mut reader: Reader, sink: &mut S) -> anyhow::Result<()> {
                 )));
             }
             Record::Auth(auth) => {
-                // The pending checkpoint does not cover this row: only a later one does.
+                // The pending checkpoint does not cover this row, but a commit would store the row.
+                // So drop this checkpoint.
                 pending = None;
                 uncovered = true;
                 if let Err(why) = sink.event(&auth)? {

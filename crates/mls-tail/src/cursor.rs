@@ -49,7 +49,7 @@ impl Cursor {
         }
     }
 
-    /// Returns the cursor without data that is no longer needed.
+    /// Removes data that is no longer needed.
     pub(crate) fn forget(&mut self) {
         self.logs.values_mut().for_each(LogState::forget);
         self.logs.retain(|_, log| !log.generations.is_empty() || !log.unsupported.is_empty());
@@ -94,8 +94,8 @@ pub(crate) struct Generation {
     /// All whole lines of the file were read.
     #[serde(rename = "read")]
     pub(crate) is_read: bool,
-    /// The file was rotated when it was last read. If it was read to its end, its removal is not a
-    /// gap.
+    /// At the last read, the file was already a rotated file. If it was read to its end, its
+    /// removal is not a gap.
     #[serde(rename = "rotated")]
     pub(crate) is_rotated: bool,
     /// The file ended in half a line, which was not read.

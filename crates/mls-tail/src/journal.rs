@@ -129,7 +129,7 @@ pub(crate) struct JournalEntry {
 }
 
 impl JournalEntry {
-    /// The text that ends the line of this entry in a log.
+    /// The end of the line that a log file has for this entry: `[PID]: MESSAGE`.
     pub(crate) fn as_logged(&self) -> Option<String> {
         let pid = self.syslog_pid.as_ref().or(self.pid.as_ref())?;
         Some(format!("[{pid}]: {}", self.message.as_str()?))

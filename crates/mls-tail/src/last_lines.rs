@@ -20,7 +20,7 @@ use crate::cursor::Generation;
 pub(crate) enum LastLines {
     /// Their text. Each invalid byte is `?`.
     Text(String),
-    /// Longer lines, which are not read yet.
+    /// Longer lines. Their text is in the log and is not read again yet.
     Unread {
         /// The length of the lines in the log, in bytes.
         length: usize,
@@ -95,7 +95,7 @@ impl LastLines {
 
     /// Replaces the lines.
     pub(crate) fn set(&mut self, lines: &[u8]) {
-        // The length of the lines counts, so each invalid byte stays one byte.
+        // `Unread` has their length in the log, so each invalid byte must stay one byte.
         let valid = lines.utf8_chunks();
         let text = valid
             .flat_map(|chunk| [chunk.valid().to_owned(), "?".repeat(chunk.invalid().len())])

@@ -63,7 +63,7 @@ pub(crate) fn begin_at(log: &mut LogState, file: &ChainFile, at: &EndBytes) -> u
     k
 }
 
-/// Returns the mark at `offset`, or at the end if the file is shorter.
+/// Returns the [`EndBytes`] of `file` at `offset`, or at its end if it is shorter.
 pub(crate) fn mark(file: &ChainFile, offset: u64) -> io::Result<EndBytes> {
     if file.compression.is_none() {
         return EndBytes::read(file, offset.min(file.stat.size));

@@ -263,9 +263,9 @@ impl<'a> OpenLog<'a> {
         let mut gaps = Vec::new();
         for (k, known) in state.generations.iter_mut().enumerate() {
             let is_gone = !held.contains(&Some(k));
-            // The log itself can get more lines after it was read, so it is lost if no file holds
-            // it. With `live_only` this happens at each rotation, so it is no loss after a complete
-            // read.
+            // The log itself can get more lines after it was read. So lines may be lost if no file
+            // holds it any more. With `live_only`, no file holds it after a rotation: this is no
+            // loss if all of it was read.
             let is_whole =
                 known.is_read && !known.has_half_line && (known.is_rotated || layout.live_only);
             let is_lost = is_gone && !known.is_gone && !is_whole;

@@ -100,8 +100,8 @@ impl Output {
         self.writer.flush()
     }
 
-    /// Writes a checkpoint because there is nothing more to read for now. In plain mode, saves the
-    /// cursor.
+    /// Writes a checkpoint. In plain mode, saves the cursor. Call it when there is nothing more to
+    /// read for now.
     pub(crate) fn done(&mut self, cursor: &Cursor) -> anyhow::Result<()> {
         self.checkpoint(cursor)?;
         if let Some(path) = self.saved_to.as_ref().filter(|_| self.last_cursor != *cursor) {

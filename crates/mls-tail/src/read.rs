@@ -165,8 +165,8 @@ impl OpenFile<'_, '_> {
         // Read one more byte, which shows whether a line begins after it.
         let start = window.end.saturating_sub(MAX_BEFORE as u64 + 1).max(offset);
         let mut lines = self.file().read_at(start, window.end - start)?;
-        // If there is a line of a container, all lines of the segment may count. If NUL bytes come
-        // first, their line may begin earlier. In both cases, read the whole segment.
+        // If there is a line of a container, all lines of the segment may be needed. If NUL bytes
+        // come first, their line may begin earlier. In both cases, read the whole segment.
         let mut last = lines.split(|byte| *byte == b'\n').skip(usize::from(start > offset));
         let is_after_nul = lines.starts_with(b"\0");
         if is_after_nul
@@ -369,8 +369,8 @@ impl EndBytes {
     }
 }
 
-/// The end of the last whole line that begins in `offset..target`, or `offset` if there is none. A
-/// longer line may end after `target`.
+/// The end of the last line that ends in `offset..target`. If there is none, the end of the line at
+/// `offset`; if that line has no newline, `offset`.
 fn last_line_end(file: &ChainFile, offset: u64, target: u64) -> io::Result<u64> {
     if let Some(end) = file.line_begin(offset, target)? {
         return Ok(end);

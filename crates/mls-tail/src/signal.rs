@@ -15,8 +15,8 @@ impl Stop {
         Ok(Self(Some(signals::termination()?)))
     }
 
-    /// A `Stop` that is never set. It changes no handler: without [`on_signal`](Self::on_signal), a
-    /// signal ends the process at once; after it, signals have no effect.
+    /// A `Stop` that is never set. It changes no handler: a signal ends the process at once, or has
+    /// no effect if [`on_signal`](Self::on_signal) was called before.
     pub(crate) fn never() -> Self {
         Self(None)
     }

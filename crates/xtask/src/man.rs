@@ -157,7 +157,8 @@ fn manual(page: &mut String, name: &str, heading: &str) -> anyhow::Result<()> {
     while let Some(module) = modules.get(written).cloned() {
         *page += &format!(".SH {}\n", module.to_uppercase());
         for module in markdown::write(page, &documentation(name, &module)?) {
-            // A link can also name an item in the module. rustdoc reports broken links.
+            // If there is no such source file, the link names an item in a module. rustdoc reports
+            // broken links.
             if !modules.contains(&module) && source(name, &module).exists() {
                 modules.push(module);
             }

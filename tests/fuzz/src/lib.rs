@@ -2,7 +2,7 @@
 //!
 //! A target panics if its parser panics, or if a check fails. Examples of checks: a printed record
 //! is parsed as itself, an encoded cell is decoded as itself, and reading in pieces gives the same
-//! result as reading at once. [`TARGETS`] lists them.
+//! result as reading all bytes together. [`TARGETS`] lists the targets.
 //!
 //! `cargo test` gives each target the files of `corpus/NAME`. `scripts/fuzz` makes more inputs from
 //! these by changing them, and looks for inputs that reach new code (libFuzzer). It also watches

@@ -145,7 +145,7 @@ pub(crate) fn envelope(line: &[u8]) {
     let _ = mls_parse::pieces(envelope.program, envelope.message);
 }
 
-/// The time stamp of an envelope, or any text, is read as a time.
+/// If the bytes can be read as a time, the time is the same after it is printed and parsed.
 pub(crate) fn clock(stamp: &[u8]) {
     static CLOCKS: LazyLock<[Clock; 2]> = LazyLock::new(|| {
         let reference = Timestamp::parse("2026-12-01T00:00:00Z").expect("a time").at();

@@ -68,8 +68,8 @@ impl TextPass<'_, '_> {
         if matches!(word, b"header" | b"body" | b"mime-error") && before.ends_with(b": ") {
             return Some(self.quoted(end + 1, word != b"body"));
         }
-        // postscreen(8) and smtpd(8) quote the EHLO of a client that speaks too early. The name of
-        // a client follows. But if they reject a command, ` from ` or ` command rejected` follows.
+        // If a client speaks too early, postscreen(8) and smtpd(8) log its command: `EHLO NAME`. If
+        // they reject the command, ` from ` or ` command rejected` comes after `EHLO`, not a name.
         if is_hello(word)
             && before.ends_with(b": ")
             && !rest.starts_with(b" from ")

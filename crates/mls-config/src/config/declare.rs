@@ -6,7 +6,7 @@
 /// A section of the configuration file.
 #[derive(Debug)]
 pub struct ConfigSection {
-    /// Its name, as in the example file. Names of sections and keys match in any case.
+    /// Its name, as in the example file. Letter case does not matter in names of sections and keys.
     pub name: &'static str,
     /// A description of its keys: lines of text.
     pub description: &'static [&'static str],
@@ -32,10 +32,10 @@ pub struct ConfigKey {
 /// Declares [`Config`](super::Config) and a struct for each section. The field of a key has the
 /// key's name.
 ///
-/// `= "text"` is the default, as text that the key's type reads. Without a configuration file, an
-/// `Option` or a list has no value. `below DIR` resolves a relative path below the directory that
-/// the key `DIR` of `[paths]` names. `also` gives the other names of a key, and `check` a function
-/// that refuses some values.
+/// `= "text"` is the default, as text that the key's type reads. An `Option` or a list has its
+/// default only if a configuration file is read; without a file, it has no value. `below DIR`
+/// resolves a relative path below the directory that the key `DIR` of `[paths]` names. `also` gives
+/// the other names of a key, and `check` a function that refuses some values.
 macro_rules! sections {
     ($(
         $(#[doc = $about:literal])+

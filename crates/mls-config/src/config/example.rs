@@ -32,7 +32,7 @@ pub fn example() -> String {
     text
 }
 
-/// Appends lines of text as comments. Each line begins with a blank.
+/// Appends lines of text as comments. The lines already begin with a blank.
 fn comment(text: &mut String, lines: &[&str]) {
     for line in lines {
         text.extend(["#", line, "\n"]);

@@ -1,9 +1,9 @@
 //! Parses a configuration file: values by section and key, each with its line.
 //!
 //! The format is INI as Python's `configparser` reads it, for compatibility with the Python
-//! original. `#` and `;` begin a comment only at the beginning of a line. `=` or `:` separates key and
-//! value. A line that is indented deeper than its key continues the value. Names of sections and keys
-//! match in any case. If a key is repeated, the last value counts.
+//! original. `#` and `;` begin a comment only at the beginning of a line. `=` or `:` separates key
+//! and value. A line that is indented deeper than the key before it continues the value. Letter
+//! case does not matter in names of sections and keys. If a key is repeated, the last value counts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

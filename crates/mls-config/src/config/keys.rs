@@ -51,8 +51,8 @@ sections! {
         logins_filename: Option<PathBuf> = "logins.csv", below working_dir;
 
         /// The file of the metrics for Prometheus, which all users can read. If setup creates the
-        /// directory of this file, all users can read the directory too, unless it contains other
-        /// files of the service. A relative path is below state_dir.
+        /// directory of this file, all users can read the directory too. But they cannot if other
+        /// keys name files in the same directory. A relative path is below state_dir.
         metrics_file: Option<PathBuf> = "/var/cache/maillogsentinel/maillogsentinel.prom",
             below state_dir;
     }
@@ -195,8 +195,8 @@ sections! {
         /// this configuration file readable only by root and the service (mode 0640).
         db_password: Option<Password> = "";
 
-        /// The file with the CA certificates (PEM) for the certificate of the database server. If
-        /// it is empty, all CAs that this machine trusts are accepted.
+        /// The file with the CA certificates (PEM) that are accepted for the database server. If
+        /// this key is empty, all CAs that this machine trusts are accepted.
         ssl_root: Option<PathBuf> = "";
 
         /// The file with the certificate (PEM) that this machine shows to the database server. Set
@@ -243,18 +243,19 @@ sections! {
         /// hour after the login count too.
         guessed_window: TimeSpan = "1d";
 
-        /// Rule guessed: if this many other users have logged in from an address, it is shared,
-        /// such as the address of an office. A login from it is not suspicious. If this many other
-        /// users log in from an autonomous system, its addresses may be shared with infected
-        /// machines. Then a login is suspicious only if it comes shortly before or after the
-        /// failures.
+        /// Rule guessed: if this many other users have logged in from an address, the address
+        /// counts as shared, as in an office, and a login from it is not suspicious. If this many
+        /// other users log in from an autonomous system, infected machines may use the same
+        /// addresses as users. A login from such a system is suspicious only if it comes shortly
+        /// before or after the failures.
         shared_users: u32 = "3";
 
-        /// Rule spread: the number of countries that are new for a user within spread_window.
+        /// Rule spread: logins of a user are suspicious if they come from this many countries
+        /// within spread_window, and all these countries are new for the user.
         spread_countries: u32 = "4";
 
-        /// Rule spread: the number of autonomous systems that are new for a user within
-        /// spread_window.
+        /// Rule spread: logins of a user are also suspicious if they come from this many autonomous
+        /// systems within spread_window, and all these systems are new for the user.
         spread_systems: u32 = "5";
 
         /// Rule spread: the time within which these logins count.
@@ -296,16 +297,17 @@ sections! {
         enforce: Vec<String> = "", check is_enforcer;
 
         /// Networks and addresses that are never blocked, such as 192.0.2.0/24, 2001:db8::1. Local
-        /// and private addresses are never blocked. If `[logins]` record is yes, addresses from
-        /// which users logged in before the attack are not blocked either.
+        /// and private addresses are never blocked. If `[logins]` record is yes, an address from
+        /// which a user logged in less than seven days before the attack is not blocked either,
+        /// unless a login from it was suspicious.
         allow: Vec<IpNet> = "";
 
         /// How long an address is blocked the first time, such as 90s, 10m, 1h or 7d. The time
         /// doubles with each further block.
         time: TimeSpan = "1h";
 
-        /// The longest time to block an address. After a block ends, mls-block remembers the
-        /// address for this time too, so that its next block is longer.
+        /// The longest time to block an address. After a block, mls-block remembers the address
+        /// for the same time. If a new block begins in this time, it is longer than the last one.
         max_time: TimeSpan = "7d";
 
         /// If this many addresses of a /24 (IPv4) or a /64 (IPv6) are blocked, mls-block blocks the
@@ -367,9 +369,9 @@ sections! {
         sql_import_schedule: Option<String> = "*:0/5",
             also "sql_import_systemd.frequency" "timers.sql_import";
 
-        /// When delayed alerts are mailed: a calendar expression, or never. Other alerts are mailed
-        /// at once. If extraction_schedule is follow, a service mails all alerts, and this key is
-        /// not used.
+        /// When alerts are mailed that could not be mailed at once, because the last mail was less
+        /// than ten minutes ago or the mail server did not answer: a calendar expression, or never.
+        /// If extraction_schedule is follow, a service mails all alerts, and this key is not used.
         alert_schedule: Option<String> = "*:0/5";
 
         /// When the metrics for Prometheus (metrics_file) are written: a calendar expression such as

@@ -16,7 +16,7 @@ pub struct ServerZone {
 }
 
 impl ServerZone {
-    /// Whether the server has this name, in any case.
+    /// Whether the server has this name. Letter case does not matter.
     #[must_use]
     pub fn is_of(&self, server: &[u8]) -> bool {
         self.name.as_bytes().eq_ignore_ascii_case(server)

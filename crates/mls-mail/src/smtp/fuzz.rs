@@ -3,7 +3,7 @@
 use super::reply::Reply;
 use super::session::{Extensions, dot_stuffed};
 
-/// Reads lines of a server: the displayed reply is short and has no control characters.
+/// Reads lines of a server. Checks that the displayed reply is short and has no control characters.
 ///
 /// # Panics
 /// If a check fails.
@@ -24,8 +24,8 @@ pub fn reply(bytes: &[u8]) {
     let _ = Extensions::read(&reply);
 }
 
-/// Sends a message whose lines end in CRLF: only the last line is a single dot, and the server
-/// receives the message unchanged.
+/// Sends a message whose lines end in CRLF. Checks that only the last line is a single dot, and
+/// that the server receives the message unchanged.
 pub(crate) fn data(message: &[u8]) {
     let sent = dot_stuffed(message);
     let mut received = Vec::new();

@@ -31,7 +31,7 @@ pub(crate) struct MailServer {
 }
 
 impl MailServer {
-    /// Its name in messages.
+    /// The name of the server in error messages.
     pub(crate) fn name(&self) -> String {
         format!("mail server {}", self.address())
     }
@@ -54,7 +54,7 @@ pub(crate) struct MailObject<'a> {
 /// The outcome of a message for each recipient.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct DeliveryOutcome {
-    /// The server has accepted a session.
+    /// Whether the server has accepted a session.
     pub(crate) has_answered: bool,
     pub(crate) delivered: Vec<Address>,
     /// Permanently refused, with the server's text.

@@ -45,7 +45,7 @@ impl Reply {
 }
 
 impl fmt::Display for Reply {
-    /// The reply in messages: code and text in one line of limited length.
+    /// The reply in error messages: code and text in one line of limited length.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text: String = self.lines.join(" ").chars().take(500).collect();
         write!(f, "{} {text}", self.code)

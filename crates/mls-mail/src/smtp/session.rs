@@ -83,7 +83,7 @@ impl Session {
                 ));
             }
             session.connection.command("STARTTLS")?.expect(220)?;
-            // Ask again: anybody on the network may have changed the answer before TLS.
+            // Send EHLO again: before TLS, anybody on the network may have changed the answer.
             let connection = session.connection.start_tls(&server.host)?;
             session = Self { connection, extensions: Extensions::default() };
             session.hello(&server.hello)?;
@@ -138,7 +138,7 @@ impl Session {
         self.connection.command(line)?.positive()
     }
 
-    /// Sends the message after DATA was accepted, and returns the server's answer.
+    /// Sends DATA and then the message. Fails if the server does not accept the message.
     pub(super) fn data(&mut self, message: &[u8], server: &MailServer) -> Result<(), Failure> {
         self.connection.command("DATA")?.expect(354)?;
         self.connection.send(&dot_stuffed(message))?;

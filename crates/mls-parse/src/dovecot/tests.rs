@@ -268,7 +268,8 @@ fn a_proxied_login_of_a_long_name_is_read() {
 
 #[test]
 fn a_line_that_a_relay_cuts_is_not_a_login_through_a_proxy() {
-    // All of it is the name of a user, which fills the line up to where the relay cuts it.
+    // The whole text is a user name. It fills the line up to the byte where the relay cuts the
+    // line.
     for length in [1024, 2048, 8192] {
         let front = "<22>Jun  1 00:00:45 mx.example.com dovecot: imap-login: ";
         let fields = "user=<a>, method=PLAIN, rip=192.0.2.1, lip=192.0.2.2, session=<";

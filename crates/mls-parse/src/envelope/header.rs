@@ -116,7 +116,8 @@ pub(super) fn header(text: &[u8]) -> Option<Header<'_>> {
     tagged(host.filter(|host| !is_level(host, false)), rest)
 }
 
-/// Whether this word can begin a line without a host. A host may have a colon after it, too.
+/// Whether `word` is a program, so that the line has no host. The colon is not enough: a host can
+/// have one, too.
 fn names_a_program(word: &[u8], rest: &[u8]) -> bool {
     let Some(name) = word.strip_suffix(b":") else { return false };
     name.ends_with(b"]")
@@ -178,7 +179,7 @@ fn length_without_session(program: &[u8]) -> usize {
         .unwrap_or(program.len())
 }
 
-/// The first word of `text` and the text after it. A word may end the text.
+/// The first word of `text` and the text after it, which may be empty.
 pub(super) fn next_word(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let text = trim_blanks(text);
     let (word, rest) = split_blank(text).unwrap_or((text, b""));
@@ -192,7 +193,7 @@ fn trim_blanks(mut text: &[u8]) -> &[u8] {
     text
 }
 
-/// `text` without the spaces at its beginning. (bstr would decode characters.)
+/// `text` without the spaces at its beginning. (The function of bstr is slower.)
 pub(super) fn trim_spaces(mut text: &[u8]) -> &[u8] {
     while let [b' ', rest @ ..] = text {
         text = rest;

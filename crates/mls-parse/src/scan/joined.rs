@@ -15,8 +15,8 @@ use crate::repetition::Repetition;
 use crate::{Daemon, envelope};
 
 impl Scanner {
-    /// Reads a line that may be a part of another one. Returns whether it is one. The position of
-    /// a joined line is the position of its last part.
+    /// Reads a line that may be a part of a longer line. Returns whether it is a part. The position
+    /// of a joined line is the position of its last part.
     pub(super) fn part(
         &mut self,
         input: &BlockInput<'_>,
@@ -48,8 +48,8 @@ impl Scanner {
         is_part
     }
 
-    /// Counts the lines that wait for their last part, because nothing continues the lines before
-    /// `place`.
+    /// Counts as unreadable all lines that wait for their last part. Call it if nothing continues
+    /// the lines before `place`.
     pub(crate) fn end(&mut self, place: BlockPosition<'_>) {
         let clock = Clock::new(self.zone, self.zone.now());
         let input = BlockInput { lines: b"", place, clock, is_time_assumed: false };
@@ -58,7 +58,7 @@ impl Scanner {
         }
     }
 
-    /// Counts a line that cannot be joined, if it may be one of an attempt.
+    /// Counts a line as unreadable if it cannot be joined and may be about an attempt.
     fn lose(
         &mut self,
         input: &BlockInput<'_>,
@@ -72,8 +72,9 @@ impl Scanner {
         }
     }
 
-    /// Joins a line of a container from its first part on, and reads it. Returns where its other
-    /// parts begin; `None` if the entry is not a part. `known` holds entries that were parsed.
+    /// Reads the journal entry in `range` if it is a part of a container's line, and joins it with
+    /// the later parts. Returns where these begin; `None` if the entry is not a part. `known` holds
+    /// parsed entries.
     pub(super) fn cut_entry(
         &mut self,
         input: &BlockInput<'_>,
@@ -107,7 +108,8 @@ impl Scanner {
         Some(parts.places)
     }
 
-    /// Whether the beginning of a line may belong to an attempt, whose words may be cut in two.
+    /// Whether `line`, the beginning of a line, may be about an attempt. The words of an attempt
+    /// may be cut in two, so a line of a mail server is enough.
     fn may_become_an_attempt(&self, line: &[u8]) -> bool {
         let is_of_a_server = || {
             let envelope = envelope::open(line)?;

@@ -187,7 +187,7 @@ impl DataMigration<'_> {
         Ok(Some(offset))
     }
 
-    /// Writes the corresponding position in the new CSV.
+    /// Writes the position in the new CSV up to which rows were exported.
     fn write_exported(&self, end: u64) -> anyhow::Result<()> {
         let path = self.state_dir.join("sql_state.offset");
         mls_state::atomic::write(&path, end.to_string().as_bytes(), 0o640)

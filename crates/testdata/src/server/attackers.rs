@@ -14,7 +14,7 @@ use crate::random::Random;
 /// A compromised account.
 #[derive(Clone, Debug)]
 pub struct Compromise {
-    /// The rule that finds how the attacker got in.
+    /// The rule that must find this attack.
     pub rule: Rule,
     /// The account.
     pub user: Rc<str>,
