@@ -288,3 +288,13 @@ fn decoded_csv_equals_the_encoded_records() {
         }
     }
 }
+
+#[test]
+fn mls_parse_continues_if_the_program_that_gets_its_rejects_exits() {
+    let site = Site::new();
+    let line = "2026-06-01T00:00:00+00:00 vm postfix/smtpd[7]: warning: x[-]: SASL A authentication failed\n";
+    site.write("mail.log", &line.repeat(3000));
+    let output = site.shell("timeout 60 mls-parse --rejects >(head -n 1 > /dev/null) < mail.log");
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(text(&output.stderr).contains("Broken pipe"), "{}", text(&output.stderr));
+}

@@ -107,7 +107,7 @@ pub(crate) fn append(reader: Reader, path: &Path, style: Style) -> anyhow::Resul
         return Err(Exit::CantCreat.error(format!("{name} is not a regular file")));
     }
     let _lock = Lock::take(path)?;
-    let file = regular::append(path)?;
+    let file = regular::append_and_read(path)?;
     let length = file.metadata().with_context(|| format!("checking {name}"))?.len();
     if length > 0 {
         refuse_all_but_ours(path, style.outcome)?;

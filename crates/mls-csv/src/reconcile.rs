@@ -57,7 +57,7 @@ impl Target {
             // The committed length may be 0: a run died before it committed the header.
             Some(data) if length > 0 && data.length <= length && self.begins_with(data)? => {
                 uncommitted::move_from_live(&self.path, data.length)?;
-                return Ok((regular::append(&self.path)?, committed));
+                return Ok((regular::append_and_read(&self.path)?, committed));
             }
             Some(data) if length == 0 => {
                 uncommitted::move_from_rotated(&self.path, &committed)?;
@@ -162,7 +162,7 @@ impl Target {
 
     /// Records in S that the first `keep` bytes of F are committed. Writes the header of a new F.
     fn begin(&self, mut committed: CursorFile, keep: u64) -> anyhow::Result<(File, CursorFile)> {
-        let file = regular::append(&self.path)?;
+        let file = regular::append_and_read(&self.path)?;
         atomic::sync_directory(&atomic::directory_of(&self.path))?;
         if keep == 0 {
             // A header alone does not identify a file, so a file without rows is not remembered.
@@ -226,7 +226,7 @@ impl Target {
 
     /// Makes sure that the file ends with a newline, and returns its length.
     fn accept(&self, length: u64) -> anyhow::Result<u64> {
-        let file = regular::append(&self.path)?;
+        let file = regular::append_and_read(&self.path)?;
         end_last_line(&file, length)?;
         file.sync_all()?;
         let length = count(length, "byte", "bytes");

@@ -53,8 +53,8 @@ impl DatabaseKind {
     #[must_use]
     pub fn wrong(self) -> String {
         match self {
-            Self::Country => "it is not a country database: most of its rows have no country",
-            Self::System => "it is not an AS database: most of its rows have no AS number",
+            Self::Country => "it is not a country database: few or none of its rows have a country",
+            Self::System => "it is not an AS database: few or none of its rows have an AS number",
         }
         .to_owned()
     }

@@ -66,7 +66,7 @@ impl Daemon {
 
 /// Whether `program` is one of Postfix's SMTP servers.
 ///
-/// Postfix logs as `SYSLOG_NAME/PROGRAM`. The administrator chooses SYSLOG_NAME, such as
+/// Postfix logs as `SYSLOG_NAME/PROGRAM`. The administrator chooses `SYSLOG_NAME`, such as
 /// `postfix/submission`. PROGRAM smtpd(8) is a server. smtp(8) and lmtp(8) are clients: a failure
 /// there is our own login at another server. With any other PROGRAM, `program` must begin with
 /// `postfix`.

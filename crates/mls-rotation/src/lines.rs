@@ -28,7 +28,7 @@ pub struct Lines {
 pub enum Piece<'a> {
     /// Whole lines. The last line of a file may lack its newline, because a compressed file does not grow.
     Lines(&'a [u8]),
-    /// A line of more than [`MAX_LINE`] bytes.
+    /// A line of more than [`MAX_LINE`] bytes, or the text of such a line before its last NUL byte.
     TooLong {
         /// The number of its bytes.
         length: u64,
@@ -127,12 +127,14 @@ impl Lines {
         let length = match memchr::memrchr(b'\n', have) {
             Some(newline) => newline + 1,
             None if !self.at_end => {
-                let nul = have.len() - without_nul(have).len();
-                if nul > 0 {
-                    self.take(nul);
-                    return Ok(Some(Piece::Nul(nul as u64)));
-                }
                 let container = ContainerStream::of_line(have);
+                if let Some(nul) = memchr::memrchr(0, have) {
+                    let length = nul as u64 + 1;
+                    let is_nul = without_nul(&have[..nul]).is_empty();
+                    self.take(nul + 1);
+                    let skipped = Piece::TooLong { length, container };
+                    return Ok(Some(if is_nul { Piece::Nul(length) } else { skipped }));
+                }
                 let length = self.skip_line()?;
                 return Ok(Some(Piece::TooLong { length, container }));
             }
@@ -272,14 +274,17 @@ mod tests {
     }
 
     #[test]
-    fn only_nul_bytes_in_front_of_a_line_are_skipped() {
+    fn nul_bytes_in_front_of_a_line_are_skipped_and_text_before_them_is_reported() {
         let nul = vec![0; 5 * MAX_LINE];
         let packed = pack(Compression::Gzip, &[b"a\n", &nul, b"b\n"]);
         let mut seen = pieces(Compression::Gzip, &packed).0;
         seen.retain(|piece| !piece.ends_with(" NUL>"));
         assert_eq!((seen[0].as_str(), seen[1].trim_start_matches('\0')), ("a\n", "b\n"));
         let packed = pack(Compression::Gzip, &[b"a\nhalf a line", &nul, b"b\n"]);
-        let skipped = format!("<{}>", "half a line".len() + nul.len() + "b\n".len());
-        assert_eq!(pieces(Compression::Gzip, &packed).0, ["a\n".to_owned(), skipped]);
+        let mut seen = pieces(Compression::Gzip, &packed).0;
+        seen.retain(|piece| !piece.ends_with(" NUL>"));
+        let [a, skipped, b] = &seen[..] else { panic!("{}", seen.len()) };
+        assert_eq!((a.as_str(), skipped.as_str()), ("a\n", "<1048576>"));
+        assert_eq!(b.trim_start_matches('\0'), "b\n");
     }
 }

@@ -58,12 +58,25 @@ pub fn open_with(options: &OpenOptions, path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Opens a file for reading and appending, and creates it with mode 0640 if it does not exist.
+/// Opens a file for appending, and creates it with mode 0640 if it does not exist.
 ///
 /// # Errors
 /// Exit 73.
 pub fn append(path: &Path) -> anyhow::Result<File> {
-    let file = open_with(File::options().read(true).append(true).create(true).mode(0o640), path);
+    append_with(&mut File::options(), path)
+}
+
+/// As [`append`]. The file can be read too, so it must not be a pipe: with its own reading end, a
+/// process does not notice that the other reader has exited.
+///
+/// # Errors
+/// Exit 73.
+pub fn append_and_read(path: &Path) -> anyhow::Result<File> {
+    append_with(File::options().read(true), path)
+}
+
+fn append_with(options: &mut OpenOptions, path: &Path) -> anyhow::Result<File> {
+    let file = open_with(options.append(true).create(true).mode(0o640), path);
     file.map_err(|error| explained(error, path)).on_file("opening", path).or_exit(Exit::CantCreat)
 }
 

@@ -1,6 +1,5 @@
 //! The loop of a sink: a tool that commits data and cursor together.
 
-use std::cmp::Ordering;
 use std::fmt::Display;
 use std::sync::atomic::{self, AtomicBool};
 use std::time::{Duration, Instant};
@@ -81,25 +80,16 @@ pub fn rows(event: &Auth<'_>, outcome: Outcome) -> u32 {
 /// Refuses a stream that starts from another commit than `sequence`, the last one in `cursor`.
 ///
 /// # Errors
-/// Exit 75 if the stream starts from an earlier commit: another pipeline may have committed since.
-/// Exit 78 if it starts from a later one, which only another cursor can have.
+/// Exit 75. The next run continues, unless mls-tail always reads another cursor.
 pub fn check_base(base: u64, sequence: u64, cursor: impl Display) -> anyhow::Result<()> {
-    let (exit, why, next) = match base.cmp(&sequence) {
-        Ordering::Equal => return Ok(()),
-        Ordering::Less => (
-            Exit::TempFail,
-            "another pipeline has committed during this run, or mls-tail has read another cursor",
-            "if mls-tail has read the same cursor, the next run continues from the new position",
-        ),
-        Ordering::Greater => (
-            Exit::Config,
-            "mls-tail has read another cursor",
-            "give mls-tail the cursor of the tool that commits",
-        ),
-    };
-    Err(exit.error(format!(
-        "{why}: it starts from commit {base}, but {cursor} is at commit {sequence}. Nothing was \
-         written; {next}"
+    if base == sequence {
+        return Ok(());
+    }
+    Err(Exit::TempFail.error(format!(
+        "the stream starts from commit {base}, but {cursor} is at commit {sequence}. Nothing was \
+         written. If another pipeline has committed or somebody has restored {cursor} during this \
+         run, the next run continues. If not, mls-tail has read no cursor or another one: check \
+         its --cursor-file"
     )))
 }
 
