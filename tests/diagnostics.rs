@@ -130,7 +130,10 @@ fn an_append_that_does_not_commit_the_position_says_so() {
     let output = site.shell(pipeline);
     let said = text(&output.stderr);
     assert!(output.status.success(), "{said}");
-    assert!(said.contains("F: this command does not save the position in the log"), "{said}");
+    assert!(
+        said.contains("F: without --cursor-file, mls-csv does not save the position in the log"),
+        "{said}"
+    );
     let output = site.shell("mls-tail mail.log | mls-parse | mls-csv --append F");
     assert_eq!(text(&output.stderr), "");
 }

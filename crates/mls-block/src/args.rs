@@ -20,7 +20,7 @@ pub struct Args {
     pub(crate) command: Option<Command>,
 
     /// State file with the blocked addresses, the times, and the reasons. Default: block.state in the
-    /// `state_dir` of --config; without either, no state is kept
+    /// `state_dir` of --config; without --state and --config, no state is kept
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) state: Option<PathBuf>,
 

@@ -173,9 +173,9 @@ fn copy_rows<W: Write>(
                 cut_off = true;
                 if let Some(path) = path {
                     log::warn!(
-                        "{}: this command does not save the position in the log, so the next run \
-                         can append the same rows again; give --cursor-file, or run mls-tail without \
-                         --framed",
+                        "{}: without --cursor-file, mls-csv does not save the position in the log, \
+                         so the next run can append the same rows again; give --cursor-file to \
+                         mls-csv, or run mls-tail without --framed",
                         path.display()
                     );
                 }

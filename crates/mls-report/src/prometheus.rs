@@ -113,7 +113,7 @@ fn write_attempts(metrics: &mut Metrics, report: &Report) {
     metrics.gauge("failed_logins_by_hour", "Failed logins by hour of the day.", hours);
     metrics.gauge("reverse_dns_failures", REVERSE_DNS_FAILURES, by_status(report));
     if let Some(previous) = report.previous_attempts {
-        let help = "Failed logins in the period of the same length before.";
+        let help = "Failed logins in the period of the same length before this one.";
         metrics.gauge("previous_failed_logins", help, one(previous));
     }
     if let Some(usual) = report.usual_attempts {

@@ -213,7 +213,7 @@ pub(crate) fn what_to_do(report: &Report) -> String {
     let is_empty = report.csv.as_ref().is_some_and(|csv| csv.rows == 0)
         && report.unchecked == 0
         && report.successful_logins.as_ref().is_none_or(|logins| logins.logins == 0);
-    // Of a period without an end, such as that of --since, the usual number is that of a day.
+    // If the period has no end, as with --since, use the usual number of failed logins of one day.
     let usual = usual_in_period(report).or(report.usual_attempts).unwrap_or_default();
     let steps = [
         (!report.verdict.accounts.is_empty())

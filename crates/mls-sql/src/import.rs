@@ -54,9 +54,10 @@ pub(crate) fn run(
         (Some(source), Some(first)) => Err(Exit::Config.error(format!(
             "did not import {} of this machine in {} (the first is {first}). The files can hold \
              attempts that are already in table {} in {}, because mls-sql load has loaded a log of \
-             this machine there, as source {source}. If the attempts are the same, move the files \
-             to another directory. If not, run mls-sql import once with --allow-duplicates. To use \
-             both, write the SQL files for another table (--table, or [database] table_name)",
+             this machine there, as source {source}. If the table already has these attempts, move \
+             the files to another directory. If it does not, run mls-sql import once with \
+             --allow-duplicates. To use mls-sql load and SQL files together, write the SQL files \
+             for another table (--table, or [database] table_name)",
             mls_diag::count(refused.len() as u64, "SQL file", "SQL files"),
             dir.display(),
             database.table.name(),

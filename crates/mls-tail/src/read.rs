@@ -264,8 +264,8 @@ impl OpenFile<'_, '_> {
         }
         let window = EndBytes::read(self.file(), end).or_exit(Exit::IoErr)?;
         delivery.out.range(&self.segment(offset, end - offset, None), self.file())?;
-        // While sending waited for the reader, the file may have been truncated and may have grown
-        // again.
+        // `range` can wait until the next program reads. Meanwhile, the file may have been
+        // truncated and may have grown again.
         if EndBytes::read(self.file(), end).or_exit(Exit::IoErr)? == window
             && self.is_after_position(&window).or_exit(Exit::IoErr)?
         {

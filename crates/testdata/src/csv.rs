@@ -46,7 +46,7 @@ pub fn write(
             Variety::Usual => (skewed(&mut random, 20_000), skewed(&mut random, 4_000)),
             Variety::Distinct => (i, i),
         };
-        // Each row of an address has the same host, country and system.
+        // All rows of an address have the same host name, country and AS.
         let mut of_ip = Random::new(seed ^ (ip + 1));
         write!(out, "mx1,{},{},", at.format("%Y-%m-%d %H:%M"), address(ip, of_ip.below(10) == 0))?;
         match user % 50 {

@@ -60,7 +60,7 @@ impl Default for Options {
     }
 }
 
-/// The program that a client used, and the server that logs it.
+/// The service that a client logs in to. The same service logs the attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Program {
     /// Postfix's submission service
