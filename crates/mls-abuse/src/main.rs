@@ -1,4 +1,4 @@
-//! The `mls-abuse` program. The documentation of the library is its manual.
+//! The program `mls-abuse`. The documentation of the library is the manual.
 
 fn main() -> std::process::ExitCode {
     mls_cli::main(mls_abuse::run)

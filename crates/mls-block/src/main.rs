@@ -1,4 +1,4 @@
-//! The `mls-block` program. The documentation of the library is its manual.
+//! The program `mls-block`. The documentation of the library is the manual.
 
 fn main() -> std::process::ExitCode {
     mls_cli::main(mls_block::run)

@@ -1,4 +1,4 @@
-//! The `mls-enrich` program. The documentation of the library is its manual.
+//! The program `mls-enrich`. The documentation of the library is the manual.
 
 fn main() -> std::process::ExitCode {
     mls_cli::main(mls_enrich::run)

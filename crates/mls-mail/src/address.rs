@@ -26,7 +26,7 @@ pub(crate) fn parse(text: &str) -> Result<Mailbox, String> {
         idna::domain_to_ascii(domain).map_err(|_| "its domain is not allowed")?
     };
     let email = Address::new(mailbox.email.user(), domain).map_err(|why| why.to_string())?;
-    // The parser may allow these characters, but they could end the SMTP command with the address.
+    // The parser may allow these characters, but in an SMTP command they could end the address.
     if email.to_string().contains(|c: char| c.is_control() || matches!(c, '<' | '>')) {
         return Err("it has a control character or an angle bracket".to_owned());
     }
@@ -39,19 +39,19 @@ pub(crate) fn is_ascii(address: &Address) -> bool {
     address.user().is_ascii()
 }
 
-/// The addresses for the header: only those in ASCII, because servers without SMTPUTF8 refuse a
+/// The addresses for the header. Only ASCII addresses, because servers without SMTPUTF8 refuse a
 /// header in UTF-8.
 fn in_header(mailboxes: &[Mailbox]) -> Mailboxes {
     mailboxes.iter().filter(|mailbox| is_ascii(&mailbox.email)).cloned().collect()
 }
 
-/// The field `From`, without the end of its line.
+/// The field `From`, without CRLF.
 pub(crate) fn from_field(sender: &Mailbox) -> String {
     let mailboxes = in_header(std::slice::from_ref(sender));
     field(|headers| headers.set(header::From::from(mailboxes)))
 }
 
-/// The field `To`, without the end of its line.
+/// The field `To`, without CRLF.
 pub(crate) fn to_field(recipients: &[Mailbox]) -> String {
     let mailboxes = in_header(recipients);
     if mailboxes.iter().next().is_none() {

@@ -1,9 +1,9 @@
 //! Reads alert records and sends mails about them.
 //!
-//! The first alert is mailed at once. Later alerts are collected until `--alert-interval` has
-//! passed since that mail; then one mail reports all of them. A suspicious login waits only for the
-//! interval after the last mail about a suspicious login. The ledger holds the alerts that are not
-//! mailed yet. If the input ends or this process dies, the next run mails them.
+//! The first alert is mailed at once. Later alerts wait until `--alert-interval` has passed since
+//! the last mail, and the next mail reports all of them. A suspicious login waits only for the
+//! interval after the last mail about a suspicious login. The ledger contains the alerts that wait.
+//! If the input ends or this process dies, the next run mails these alerts.
 
 use std::io::{BufRead, Read};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -26,7 +26,7 @@ const QUIET: Duration = Duration::from_millis(300);
 /// The longest wait for more alerts.
 const MAX_QUIET: Duration = Duration::from_secs(1);
 
-/// The time before the next try after the server did not accept a mail.
+/// If the server has not accepted a mail, the time until the next try.
 const RETRY: TimeDelta = TimeDelta::minutes(1);
 
 /// The largest number of lines that wait while a mail is delivered.
@@ -142,7 +142,7 @@ impl Collector<'_> {
         Ok(false)
     }
 
-    /// Makes all alerts that were read durable.
+    /// Stores the new alerts on disk.
     fn commit(&mut self) -> anyhow::Result<()> {
         self.alerted.forget_old(chrono::Utc::now().timestamp());
         self.ledger.commit(self.alerted.to_cursor())
@@ -162,9 +162,9 @@ impl Collector<'_> {
         self.due_in().is_some_and(|wait| wait.is_zero())
     }
 
-    /// Delivers the waiting mails, then a mail about the new alerts. The inner result is the result
-    /// of the mail server. Fails if the ledger cannot accept the mail. Then only the ledger on disk
-    /// still has the alerts, so this process must not write the ledger again.
+    /// Delivers the waiting mails, then a mail about the new alerts. The inner result says whether
+    /// the server accepted the mails. Fails if the ledger cannot accept the mail. In this case,
+    /// only the ledger on disk has the alerts, so the caller must not write the ledger again.
     fn mail(&mut self) -> anyhow::Result<anyhow::Result<()>> {
         self.tried = Local::now();
         if let Err(error) = self.deliver_waiting() {

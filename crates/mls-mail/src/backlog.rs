@@ -11,17 +11,16 @@ use serde::{Deserialize, Serialize};
 /// The largest number of suspicious logins, and of other alerts, in a mail.
 const MAX_LISTED: usize = 1000;
 
-/// Alerts that no mail has reported yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct AlertBacklog {
     #[serde(default)]
     logins: Vec<SuspiciousLogin>,
-    /// The number of further suspicious logins.
+    /// The number of suspicious logins that are not in `logins`.
     #[serde(default)]
     more_logins: u64,
     /// Other alerts, one line each.
     lines: Vec<String>,
-    /// The number of further alerts.
+    /// The number of alerts that are not in `lines`.
     more: u64,
     /// When the last mail about alerts was made.
     mailed: Option<DateTime<Local>>,
@@ -33,7 +32,6 @@ pub(crate) struct AlertBacklog {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct SuspiciousLogin {
     user: String,
-    /// The lines of the evidence.
     evidence: Vec<String>,
 }
 
@@ -63,7 +61,7 @@ impl AlertBacklog {
         logins.into_iter().chain(others).min()
     }
 
-    /// Takes all alerts, for a mail that is made now.
+    /// Removes and returns all alerts, for a mail that is made now.
     pub(crate) fn take(&mut self) -> Self {
         let now = Some(Local::now());
         let mailed_logins = if self.logins.is_empty() { self.mailed_logins } else { now };

@@ -44,7 +44,7 @@ pub fn alert(line: &[u8]) {
     }
 }
 
-/// Reads a ledger. Checks that it is the same after it is written and read again.
+/// Reads a ledger. Checks that the ledger is the same after it is written and read again.
 pub fn ledger(text: &[u8]) {
     let Ok(ledger) = LedgerContent::parse(text) else { return };
     let again = serde_json::to_vec(&ledger).expect("a ledger is JSON");

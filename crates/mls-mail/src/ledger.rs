@@ -6,8 +6,8 @@
 //! or in a later one. A recipient waits until the server has accepted the message for this
 //! recipient. Each step replaces the whole ledger.
 //!
-//! The ledger is a [cursor file](CursorFile) with more members, so mls-report and mls-alert can
-//! read its cursor. The queue is the directory `LEDGER.queue`.
+//! The ledger is a [cursor file](CursorFile) with more fields, so mls-report and mls-alert can read
+//! its cursor. The queue is the directory `LEDGER.queue`.
 
 use std::path::{Path, PathBuf};
 
@@ -30,7 +30,6 @@ use crate::smtp::DeliveryOutcome;
 /// The largest number of messages in the ledger.
 const REMEMBERED: usize = 100;
 
-/// The largest number of waiting messages.
 const MAX_WAITING: usize = 30;
 
 /// The ledger, locked while it is in use.
@@ -64,20 +63,19 @@ pub(crate) struct LedgerEntry {
     pub(crate) message_id: String,
     /// For human readers.
     pub(crate) subject: String,
-    /// The time when it was accepted.
+    /// The time when the message was accepted.
     pub(crate) accepted: DateTime<Local>,
-    /// Whether the message commits a cursor or alerts. No other message reports the same data, so a
-    /// refused message is tried again.
+    /// Whether the message commits a cursor or alerts. No other message reports these data, so
+    /// mls-mail tries again even if the server refuses the message.
     commits: bool,
     pub(crate) waiting: Vec<String>,
-    /// The recipients that have it.
+    /// The recipients that have the message.
     pub(crate) delivered: Vec<String>,
-    /// The recipients that the server refused permanently, while it accepted others.
+    /// The recipients that the server refused permanently, while it accepted other recipients.
     #[serde(default)]
     refused: Vec<String>,
 }
 
-/// A message that is not in the ledger yet.
 pub(crate) struct NewMessage<'a> {
     pub(crate) message_id: String,
     pub(crate) subject: String,
@@ -87,9 +85,9 @@ pub(crate) struct NewMessage<'a> {
 }
 
 impl Ledger {
-    /// Opens the ledger at `path`, or begins a new one. Exit 75 if another process uses it, 78 if
-    /// it is damaged: continuing without it could send messages twice. `removed` says what happens
-    /// after somebody removes it.
+    /// Opens the ledger at `path`, or begins a new ledger. Exit 75 if another process uses the
+    /// ledger. Exit 78 if it is damaged, because without a ledger messages could be sent twice. The
+    /// message of this error says with `removed` what happens if somebody removes the ledger.
     pub(crate) fn open(path: &Path, removed: &str) -> anyhow::Result<Self> {
         let lock = Lock::take(path)?;
         let damaged = || {
@@ -139,8 +137,8 @@ impl Ledger {
         last.next().map(|entry| entry.accepted)
     }
 
-    /// Accepts a message: puts it into the queue for the returned recipients. No recipient gets a
-    /// Message-ID twice.
+    /// Accepts a message: writes it to the queue and to the ledger. Returns the recipients that
+    /// must get the message. No recipient gets a Message-ID twice.
     pub(crate) fn accept(
         &mut self,
         new: &NewMessage<'_>,
@@ -196,7 +194,7 @@ impl Ledger {
         self.store()
     }
 
-    /// A message that waits.
+    /// Reads a waiting message.
     pub(crate) fn read_message(&self, message_id: &str) -> anyhow::Result<Message> {
         let path = self.queue_file(message_id);
         let text = regular::read(&path).on_file("reading the queued message", &path);
@@ -205,10 +203,10 @@ impl Ledger {
 
     /// Updates the waiting recipients of a message after a try. A recipient that has received the
     /// message no longer waits. A recipient that the server refuses permanently no longer waits in
-    /// two cases: another recipient has received the message, so this address is probably wrong; or
-    /// the message commits neither a cursor nor alerts. If nobody has received the message, but the
-    /// server has accepted a later one, the server probably refuses the content. Then the message
-    /// is given up.
+    /// two cases: another recipient has received the message, so the refused address is probably
+    /// wrong; or the message commits neither a cursor nor alerts. If nobody has received the
+    /// message, but the server has accepted a later message, the server probably refuses the
+    /// content. So mls-mail gives the message up.
     pub(crate) fn settle(
         &mut self,
         message_id: &str,
@@ -221,7 +219,7 @@ impl Ledger {
         let is_later_delivered = messages[at + 1..].iter().any(|later| !later.delivered.is_empty());
         let entry = &mut messages[at];
         entry.delivered.extend(outcome.delivered.iter().map(ToString::to_string));
-        // The outcome of the second try includes the outcome of the first one.
+        // The outcome of the second try includes the outcome of the first try.
         entry.delivered.sort();
         entry.delivered.dedup();
         let names = |list: &[(Address, String)]| -> Vec<String> {
@@ -280,7 +278,7 @@ impl Ledger {
         self.path.with_added_extension("queue")
     }
 
-    /// The name is a hash, because Message-IDs come from outside.
+    /// The name is a hash, because a Message-ID comes from outside and may contain `/`.
     fn queue_file(&self, message_id: &str) -> PathBuf {
         self.queue().join(format!("{}.eml", &sha256(message_id.as_bytes())[..32]))
     }

@@ -13,9 +13,9 @@
 //!
 //! # Guarantees
 //! - mls-mail accepts a message by writing it to the queue, `LEDGER.queue`, and then to the ledger.
-//!   From then on, this run or a later one delivers the message. In the same step, the ledger
-//!   commits the period of a digest, or the alerts of a mail. So every attempt is in exactly one
-//!   digest. Without `mls-alert --framed`, alerts are lost if mls-mail dies before it accepts them.
+//!   After that, this run or a later run delivers the message. In the same step, the ledger commits
+//!   the period of a digest, or the alerts of a mail. So every attempt is in exactly one digest.
+//!   Without `mls-alert --framed`, alerts are lost if mls-mail dies before it accepts them.
 //! - Messages that wait are delivered first, the oldest first, with the same Message-ID, and only
 //!   to recipients who have not received them. If a message still waits, mls-mail accepts a new
 //!   digest only if the server answers, and if the last digest was accepted at least 20 hours ago.
@@ -23,8 +23,8 @@
 //!   a later message, or if 30 later messages wait.
 //! - A recipient gets a message twice only if the server's answer was lost. Both copies then have
 //!   the same Message-ID.
-//! - The first alert is mailed at once. After that, there is at most one mail about failures and
-//!   one about suspicious logins in each `--alert-interval`. Suspicious logins come first in a
+//! - The first alert is mailed at once. Later, there is at most one mail about failures and one
+//!   mail about suspicious logins in each `--alert-interval`. Suspicious logins come first in a
 //!   mail, with the evidence and what to do.
 //! - A message that is cut off (its last boundary is missing) is not sent.
 //! - mls-mail never sends without TLS if `smtp_tls` asks for TLS. It refuses bytes that arrive

@@ -26,13 +26,12 @@ pub(crate) struct Mailer {
     server: MailServer,
     prefix: String,
     pub(crate) machine: String,
-    /// The number of deliveries, counted by message and address.
+    /// The number of delivered mails. A mail to two addresses counts twice.
     delivered: Cell<u64>,
 }
 
-/// The result of delivering the waiting messages.
 pub(crate) struct WaitingResult {
-    /// The message about mails that are still not delivered.
+    /// The first error, if a mail is not delivered yet.
     pub(crate) error: Option<anyhow::Error>,
     /// Whether the server answered, or was not needed.
     pub(crate) has_answered: bool,
@@ -97,7 +96,7 @@ impl Mailer {
             .content_type(lettre::message::header::ContentType::TEXT_PLAIN)
             .body(text.to_owned());
         let mut message = Message::parse(&part.formatted())?;
-        // RFC 3834: programs must not answer it.
+        // RFC 3834: programs must not answer this message.
         message.complete(["Auto-Submitted: auto-generated".to_owned()]);
         Ok(message)
     }
@@ -209,7 +208,6 @@ impl Mailer {
         Ok(outcome)
     }
 
-    /// Logs the summary of the run.
     pub(crate) fn summarize(&self) {
         let server = self.server.address();
         match self.delivered.get() {
@@ -223,7 +221,7 @@ impl Mailer {
     }
 }
 
-/// The configured sender, or this user at this machine.
+/// The configured sender; by default `USER@MACHINE`.
 fn sender(settings: &Settings, machine: &str) -> anyhow::Result<Mailbox> {
     if let Some(sender) = &settings.sender_override {
         return read("sender_override", sender);

@@ -5,13 +5,13 @@ use anyhow::Context;
 use mls_diag::{Exit, OrExit, count};
 use mls_state::mail_cursor::{FIELD, MailCursor};
 
-/// Fields that are not for the recipients. `Bcc` names recipients that mls-mail does not serve.
+/// Fields that the recipients must not get. mls-mail does not send mail to the addresses in `Bcc`.
 const REMOVED: [&str; 3] = ["Bcc", "Return-Path", FIELD];
 
 /// A message whose lines end in CRLF.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Message {
-    /// Each field with its continuation lines, without the last end of line.
+    /// Each field with its continuation lines, without the last CRLF.
     fields: Vec<Vec<u8>>,
     body: Vec<u8>,
 }
@@ -78,8 +78,8 @@ impl Message {
             .or_exit(Exit::DataErr)
     }
 
-    /// Removes the fields that are not for the recipients, and adds those of `fields` whose names
-    /// are missing.
+    /// Removes the fields that are not for the recipients. Adds each of `fields` whose name is not
+    /// in the message yet.
     pub(crate) fn complete(&mut self, fields: impl IntoIterator<Item = String>) {
         self.fields.retain(|field| !REMOVED.iter().any(|name| is_named(field, name)));
         let missing: Vec<_> = fields
@@ -105,8 +105,8 @@ impl Message {
         bytes
     }
 
-    /// Returns the message for a server that allows `size` bytes. If it is larger, a line replaces
-    /// each attachment. Fails if the server cannot accept it at all.
+    /// Returns the message for a server that allows `size` bytes. If the message is larger, a line
+    /// replaces each attachment. Fails if the server cannot accept the result.
     pub(crate) fn for_server(&self, size: Option<u64>, eight_bit: bool) -> Result<Vec<u8>, String> {
         let limit = size.map_or(usize::MAX, |size| usize::try_from(size).unwrap_or(usize::MAX));
         let whole = self.to_bytes();
@@ -136,12 +136,12 @@ impl Message {
         Ok(bytes)
     }
 
-    /// Returns the message with a part of plain text that says `why` in place of each attachment.
+    /// Returns the message with the text `why` in place of each attachment.
     fn without_attachments(&self, why: &str) -> Self {
         let Some(boundary) = self.boundary() else { return self.clone() };
         let delimiter = format!("--{boundary}");
         let mut body = Vec::new();
-        // Lines are collected until the delimiter that ends their part.
+        // The lines of a part are collected until the next delimiter.
         let mut part: Vec<u8> = Vec::new();
         let finish = |part: &mut Vec<u8>, body: &mut Vec<u8>| {
             if is_attachment(part) {

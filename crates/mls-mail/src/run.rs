@@ -80,14 +80,13 @@ fn work(args: Args, paths: &Paths, mailer: &Mailer) -> anyhow::Result<()> {
     send(mailer, &mut ledger, read_message(stdin)?)
 }
 
-/// Delivers the waiting messages, then the new one.
 fn send(mailer: &Mailer, ledger: &mut Ledger, message: Message) -> anyhow::Result<()> {
     let waiting = mailer.deliver_waiting(ledger)?;
     let is_digest = message.cursor()?.is_some();
-    // If one recipient cannot be reached, the others still get the next digest at its usual time.
-    // systemd starts a failed run again after a few minutes. That run must not send a digest of
-    // these minutes. A digest that is not accepted commits nothing, so the next digest has its
-    // attempts.
+    // If one recipient cannot be reached, the other recipients still get the next digest at the
+    // usual time. After a few minutes, systemd starts a failed run again. The new run must not send
+    // a digest of these minutes. A digest that is not accepted commits nothing, so the next digest
+    // has its attempts.
     let is_early = ledger.last_commit().is_some_and(|last| Local::now() - last < PATIENCE);
     match waiting.error {
         Some(error) if is_digest && (!waiting.has_answered || is_early) => Err(error),

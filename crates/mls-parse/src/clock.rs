@@ -1,5 +1,5 @@
-//! Converts the time stamps of log lines to points in time, and adds the year that the BSD form
-//! lacks.
+//! Converts the time stamps of log lines to points in time. The BSD form (`Jun  1 00:00:45`) has no
+//! year, so this module finds the year.
 
 use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta};
 use mls_config::zone::Zone;
@@ -7,33 +7,33 @@ use mls_event::Timestamp;
 
 use crate::month;
 
-/// For a stamp without a year, the year of the reference time and this number of earlier years are
-/// tried. This is enough for 29 February, because leap years are at most eight years apart.
+/// How many years before the year of the reference time are tried for a stamp without a year. Eight
+/// years are enough for 29 February, because leap years are at most eight years apart.
 const YEARS: i32 = 8;
 
-/// The settings for stamps without year or zone.
+/// The time zone for stamps without a zone, and the latest possible time of a stamp.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     zone: Zone,
     reference: DateTime<FixedOffset>,
 }
 
-/// The hour of the last BSD stamp that was read. It is remembered because the next line is often of
-/// the same hour, and finding year and offset takes longer than all other work for a line.
+/// The hour of the last BSD stamp, such as `Jun  1 00:`. The next stamp often has the same hour,
+/// and to find year and offset again takes longer than all other work for a line.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LastHour {
     /// `Jun  1 00:`
     stamp: [u8; 10],
-    /// The reference time of the clock that has read it.
+    /// The reference time of the clock that has read the stamp.
     reference: Option<DateTime<FixedOffset>>,
-    /// Whether `text` was computed, even if it is `None`.
+    /// Whether `text` was computed. The result can be `None`.
     is_read: bool,
-    /// The first second of the hour, as the text of a record; `None` if not all its seconds have
-    /// the same date and offset.
+    /// The first second of the hour, as in a record: `2026-06-01T00:00:00+02:00`. `None` if the
+    /// date or the offset changes within the hour.
     text: Option<String>,
 }
 
-/// The hour of `Jun  1 00:00:45`, and the minute and second after it.
+/// Splits `Jun  1 00:00:45` into `Jun  1 00:` and `00:45`. `None` for other forms.
 fn split_hour(stamp: &[u8]) -> Option<(&[u8; 10], &[u8; 5])> {
     let (hour, time) = stamp.split_first_chunk()?;
     let time: &[u8; 5] = time.try_into().ok()?;
@@ -43,19 +43,18 @@ fn split_hour(stamp: &[u8]) -> Option<(&[u8; 10], &[u8; 5])> {
 
 impl Clock {
     /// `reference` is the latest possible time of a stamp. A caller that knows only when the log
-    /// was written must add the largest difference of clocks and zones to that time.
+    /// was last changed must add the largest difference of time zones: 26 hours.
     #[must_use]
     pub fn new(zone: Zone, reference: DateTime<FixedOffset>) -> Self {
         Self { zone, reference: zone.show(&reference) }
     }
 
-    /// The same clock, but for stamps of another zone.
     pub(crate) fn in_zone(self, zone: Zone) -> Self {
         Self::new(zone, self.reference)
     }
 
-    /// Reads a [stamp](crate::stamp). RFC 3339 keeps its text, with `+00:00` for `Z`. A stamp
-    /// without a year gets the latest year in which it is not after the reference time.
+    /// Reads a [stamp](crate::stamp). RFC 3339 keeps its text, but `Z` becomes `+00:00`. A stamp
+    /// without a year gets the latest year for which the result is not after the reference time.
     #[must_use]
     pub fn read<'a>(&self, stamp: &'a [u8]) -> Option<Timestamp<'a>> {
         let text = str::from_utf8(stamp).ok()?;
@@ -67,8 +66,8 @@ impl Clock {
         }
     }
 
-    /// Does the same as [`read`](Self::read), but faster if the last stamp was of the same hour.
-    /// The caller must use each `last` only with clocks of one zone.
+    /// Returns the same result as [`read`](Self::read), but faster if the last stamp had the same
+    /// hour. The caller must use a separate `last` for each time zone.
     pub(crate) fn read_after<'a>(
         &self,
         last: &mut LastHour,
@@ -86,8 +85,8 @@ impl Clock {
         Timestamp::parse([&text[..14], time, &text[19..]].concat()).ok()
     }
 
-    /// The first second of an hour, if all its seconds have the same date and offset. They differ
-    /// if the clocks change within the hour, or if the reference time is within it.
+    /// The first second of an hour, as text. `None` if the date or the offset changes within the
+    /// hour: the clocks change, or the reference time is within the hour.
     fn whole_hour(&self, hour: &[u8; 10]) -> Option<String> {
         let read = |time: &[u8]| self.read(&[&hour[..], time].concat()).map(|it| it.at());
         let (first, last) = (read(b"00:00")?, read(b"59:59")?);
@@ -143,8 +142,8 @@ impl Clock {
         (latest - YEARS..=latest).rev().filter_map(on).find(|at| *at <= self.reference)
     }
 
-    /// Reads a stamp of `journalctl -o short-full`. Uses its zone if that is UTC, GMT or an offset.
-    /// Other names of zones are not unique, so their stamps are read like stamps without a zone.
+    /// Reads a stamp of `journalctl -o short-full`. `zone` counts if it is UTC, GMT or an offset.
+    /// Other zone names, such as `CST`, have more than one meaning, so they are ignored.
     fn full(&self, date: &str, time: &str, zone: &str) -> Option<Timestamp<'static>> {
         let offset = match zone.as_bytes() {
             b"UTC" | b"GMT" => "Z",
@@ -155,8 +154,8 @@ impl Clock {
         self.rfc3339(&format!("{date}T{time}{offset}")).map(Timestamp::into_owned)
     }
 
-    /// Reads ISO 8601: RFC 3339 and its variants. A variant may have a blank or `_` (which means
-    /// UTC) between date and time, a comma before the fraction, or no zone.
+    /// Reads RFC 3339 and similar forms: with a blank between date and time, with a comma before
+    /// the fraction, or without a zone. An `_` between date and time means UTC.
     fn iso<'a>(&self, text: &'a str) -> Option<Timestamp<'a>> {
         let (date, time) = (text.get(..10)?, text.get(11..)?);
         match text.as_bytes()[10] {
@@ -178,7 +177,7 @@ impl Clock {
         if let Ok(stamp) = Timestamp::parse(text) {
             return Some(stamp);
         }
-        // journalctl writes `+0200` instead of `+02:00`. Some templates write no offset.
+        // journalctl writes `+0200` instead of `+02:00`. Some syslog templates write no offset.
         if let Some((rest, minutes)) = text.split_at_checked(text.len().saturating_sub(2))
             && let Ok(stamp) = Timestamp::parse(format!("{rest}:{minutes}"))
         {
@@ -197,8 +196,8 @@ impl Clock {
         self.since_1970(seconds.parse().ok()?, nanoseconds)
     }
 
-    /// Reads TAI64 or TAI64N, which counts from 2^62 seconds before 1970 by International Atomic
-    /// Time. Most writers write UTC plus ten seconds, as tai64nlocal(8) of daemontools expects.
+    /// Reads TAI64 or TAI64N: 2^62 plus seconds since 1970, in International Atomic Time. Most
+    /// programs write UTC plus ten seconds, as tai64nlocal(8) of daemontools expects.
     fn tai(&self, text: &str) -> Option<Timestamp<'static>> {
         const EPOCH: i64 = (1 << 62) + 10;
         let seconds = i64::from_str_radix(text.get(1..17)?, 16).ok()?;
@@ -243,7 +242,7 @@ mod tests {
 
     #[test]
     fn every_time_is_the_same_with_and_without_the_remembered_hour() {
-        // Some of these hours contain the reference time or a change of clocks.
+        // Some of these hours contain the reference time, or the start or end of summer time.
         for (zone, reference, hours) in [
             (
                 "Europe/Paris",
@@ -270,7 +269,7 @@ mod tests {
                 "2026-06-01T00:00:30+02:00",
                 ["un  1 2025", "Jun  1 24:", "Jun  1 0:0"],
             ),
-            // The clocks of this zone change by half an hour.
+            // In this zone, summer time moves the clocks by half an hour.
             (
                 "Australia/Lord_Howe",
                 "2026-12-01T00:00:30Z",
@@ -375,7 +374,7 @@ mod tests {
     #[test]
     fn seconds_since_1970_and_tai64n_are_read() {
         let now = "2026-12-01T00:00:00Z";
-        // tai64nlocal(8) shows it as 2010-09-16 05:50:50 in UTC.
+        // tai64nlocal(8) shows this stamp as 2010-09-16 05:50:50 in UTC.
         let tai = "@400000004c91b04400000000";
         assert_eq!(read(tai, now), "2010-09-16T07:50:50+02:00");
         assert_eq!(read("1795245082.212047", now), "2026-11-21T08:11:22.212047+01:00");

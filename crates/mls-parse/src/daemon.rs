@@ -18,11 +18,11 @@ pub enum Daemon {
 }
 
 impl Daemon {
-    /// All of them.
+    /// All mail servers of this enum.
     pub const ALL: [Self; 2] = [Self::Postfix, Self::Dovecot];
 
-    /// Whether a message of an unknown program probably contains an attempt at this server. Before
-    /// the attempt, there may be words that end in a colon, such as the name of a program.
+    /// Whether a message of an unknown program probably contains a login attempt at this server.
+    /// Words that end in a colon may come before the attempt, such as the name of a program.
     pub(crate) fn is_likely(self, mut message: &[u8]) -> bool {
         const MAX_WORDS: usize = 6;
         for _ in 0..MAX_WORDS {
@@ -35,8 +35,8 @@ impl Daemon {
                     is_known && dovecot::is_attempt(message)
                 }
             };
-            // A word with a parenthesis can contain a user name from a client, so do not search
-            // after it.
+            // A word with a parenthesis can contain a user name. A client chooses this name and can
+            // make it look like an attempt. So stop here.
             if is_attempt || !word.ends_with(b":") || word.contains(&b'(') {
                 return is_attempt;
             }
@@ -45,12 +45,14 @@ impl Daemon {
         false
     }
 
-    /// The server that has written `message` as `program`. An administrator can give both servers
-    /// any instance name (`syslog_name` and `instance_name`). So the name of the daemon identifies
-    /// Postfix, and the login process at the beginning of the message identifies Dovecot. If the
-    /// name of this process does not end in `-login`, or if `program` contains a `/`, one more
-    /// condition must be true: `program` begins with `dovecot`, or the line is of a log file that
-    /// Dovecot writes itself (`program` is the process, and a level follows).
+    /// The server that has written `message` under the name `program`. An administrator can choose
+    /// any instance name (`syslog_name`, `instance_name`), so other names identify the server:
+    ///
+    /// - Postfix: the name of the daemon at the end of `program`, as in `mx-in/smtpd`.
+    /// - Dovecot: the login process at the beginning of `message`, as in `imap-login: …`. If the
+    ///   name of the process does not end in `-login`, or if `program` contains `/`, `program` must
+    ///   begin with `dovecot`, or Dovecot must have written the log file itself. In such a file,
+    ///   `program` is the process, and a level (`Info: `) follows.
     pub(crate) fn of(program: &str, message: &[u8]) -> Option<Self> {
         if is_postfix_server(program) {
             return Some(Self::Postfix);
@@ -66,9 +68,9 @@ impl Daemon {
 
 /// Whether `program` is one of Postfix's SMTP servers.
 ///
-/// Postfix logs as `SYSLOG_NAME/PROGRAM`. The administrator chooses `SYSLOG_NAME`, such as
-/// `postfix/submission`. PROGRAM smtpd(8) is a server. smtp(8) and lmtp(8) are clients: a failure
-/// there is our own login at another server. With any other PROGRAM, `program` must begin with
+/// Postfix logs as `SYSLOG_NAME/PROGRAM`, for example `postfix/submission/smtpd`. The administrator
+/// chooses SYSLOG_NAME. smtpd(8) is a server. smtp(8) and lmtp(8) are clients: their failures are
+/// logins of this host at another server. With any other PROGRAM, `program` must begin with
 /// `postfix`.
 pub(crate) fn is_postfix_server(program: &str) -> bool {
     match program.rsplit_once('/').map_or(program, |(_, name)| name) {

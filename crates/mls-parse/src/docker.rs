@@ -4,24 +4,24 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-/// The object that the driver writes for a line of a container's output
+/// The object that Docker's json-file driver writes for a line of a container's output
 /// (`daemon/logger/jsonfilelog/jsonlog/jsonlog.go` of github.com/moby/moby).
 #[derive(Debug, Deserialize)]
 pub struct DockerLine<'a> {
-    /// The line, with its newline. A line over 16 KiB becomes several objects; only the last one
-    /// has a newline.
+    /// The line, with its newline. A line of more than 16 KiB becomes several objects. Only the
+    /// last object has a newline.
     #[serde(borrow)]
     pub log: Cow<'a, str>,
     /// `stdout` or `stderr`.
     #[serde(borrow, default)]
     pub stream: Cow<'a, str>,
-    /// The time when Docker received it: RFC 3339 in UTC.
+    /// The time when Docker received the line: RFC 3339 in UTC.
     #[serde(borrow, default)]
     pub time: Cow<'a, str>,
 }
 
 impl<'a> DockerLine<'a> {
-    /// Reads a line; `None` if the driver has not written it.
+    /// Reads a line; `None` if the json-file driver has not written the line.
     #[must_use]
     pub fn parse(line: &'a [u8]) -> Option<Self> {
         if !line.starts_with(b"{") || memchr::memmem::find(line, b"\"log\"").is_none() {
@@ -41,7 +41,7 @@ impl<'a> DockerLine<'a> {
     }
 }
 
-/// Whether the driver has written a line.
+/// Whether Docker's json-file driver has written `line`.
 pub(crate) fn is_line(line: &[u8]) -> bool {
     DockerLine::parse(line).is_some()
 }

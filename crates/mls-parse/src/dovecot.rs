@@ -2,7 +2,7 @@
 //! has the name of its service in the configuration: `imap-login`, or any other name
 //! (`master_service_get_configured_name()`, `src/lib-master/master-service.c`). The reason in the
 //! message comes from `client_get_extra_disconnect_reason()` in
-//! `src/login-common/client-common.c`, in 2.2 and 2.3 also from its callers.
+//! `src/login-common/client-common.c`. In 2.2 and 2.3, callers of this function also write reasons.
 //!
 //! | version | example |
 //! |---|---|
@@ -14,42 +14,42 @@
 //! | 2.4 | `imap-login: Login aborted: Connection closed (auth failed, 3 attempts in 6 secs) (auth_failed): user=<…>, …` |
 //!
 //! # Fields
-//! The text after the reason must contain `rip=`, as it does by default. If
-//! `login_log_format_elements` has another name for the address, no line is found.
+//! By default, the text after the reason contains the address as `rip=ADDRESS`. If
+//! `login_log_format_elements` gives the address another name, mls-parse finds no line of Dovecot.
 //!
 //! # Sessions without a reason
-//! 1.0 gives no reason, and some reasons do not say whether there was an attempt. Then the fields
-//! show it. The login process learns the user name from the answer to an attempt, and the mechanism
-//! from the command. A successful login has another message. So if there is a user, at least one
-//! attempt was refused. If there is a mechanism but no user, the attempt was not finished. If the
-//! server ended the session itself, the password may have been right: then the attempt is an error
-//! of the server.
+//! Version 1.0 writes no reason, and some reasons do not say whether there was an attempt. In these
+//! cases, the fields show the attempt. The login process knows the mechanism after the command, but
+//! the user name only after the answer to the attempt. A successful login has another message. So a
+//! user means that at least one attempt was refused. A mechanism without a user means that the
+//! client did not finish the attempt. If the server ended the session itself, the password may have
+//! been right, so the attempt is an error of the server.
 //!
 //! # Other messages
-//! `Login failed: …` and `Authenticate PLAIN failed: …` (`auth_verbose`) are not read, because the
-//! message at the end of the session counts the same attempt. Exception: 1.0 does not count an
-//! attempt that `disable_plaintext_auth` refuses because there is no TLS.
+//! mls-parse does not read `Login failed: …` and `Authenticate PLAIN failed: …` (`auth_verbose`),
+//! because the message at the end of the session counts these attempts. Exception: in 1.0, that
+//! message does not count attempts that `disable_plaintext_auth` refuses.
 //!
 //! # Cut lines
-//! For a refused login, a proxy writes the name of the user twice: `proxy(USER): Login failed to …:
-//! user=<USER>, …`. If `auth_username_chars` is empty, the name can have any bytes, also the words
-//! of a login and of its fields. In a whole line, `): ` comes after the name. But if a relay cuts
-//! the line inside the first name, the line does not show that a part is missing, and it looks like
-//! a login. Relays may cut lines after 1024 bytes (RFC 3164 section 4.1). So a text longer than
-//! `MAX_PROXIED` is not read as a login, but counted as unparsable. A relay that cuts earlier
-//! (busybox syslogd: 256 bytes) can still be used to forge a login of a proxy: keep the default of
-//! `auth_username_chars`.
+//! A proxy writes a refused user twice: `proxy(USER): Login failed to …: user=<USER>, …`. If
+//! `auth_username_chars` is empty, USER can be any text, so it can look like a successful login
+//! with all fields. In a whole line, `): ` after USER shows that the login failed. But if a relay
+//! cuts the line inside the first USER, the line looks like a successful login. Relays may cut
+//! lines after 1024 bytes (RFC 3164 section 4.1). So mls-parse does not read a text longer than
+//! `MAX_PROXIED` as a login, and counts it as unparsable. Some relays cut earlier (busybox syslogd:
+//! 256 bytes). With such a relay, an attacker can forge a login of a proxy. To prevent this, keep
+//! the default of `auth_username_chars`.
 //!
 //! # Counts
 //! The number in `N attempts` counts all AUTH and LOGIN commands of the session. Each refused
-//! attempt is a failure. The last attempt is not a failure if the client did not finish it, or if
-//! the server had an error; the attempts before it are failures.
+//! attempt is a failure. If the client did not finish the last attempt, or if the server had an
+//! error, only the attempts before the last one are failures.
 //!
 //! - From 2.4 on, `S/N successful auths` means that S of the N attempts had the right password.
 //! - 2.3 writes `auth failed, N attempts` also if the last of several attempts was not finished.
 //!   The message does not show this, so all N attempts are failures.
-//! - 1.1 to 2.0 write `auth failed` also after `Internal login failure`. Then the last password was
-//!   right, so the last attempt is an error of the server.
+//! - 1.1 to 2.0 write `auth failed` also after `Internal login failure`. In this case, the last
+//!   password was right, so the last attempt is an error of the server.
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -68,21 +68,20 @@ use Meaning::{Interrupted, NoAttempt, Other, Refused, ServerError, Unfinished, U
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Meaning {
     Refused,
-    /// The client did not finish it.
+    /// The client did not finish the attempt.
     Unfinished,
-    /// The server failed to check it.
+    /// The server could not check the attempt.
     ServerError,
     /// The password was right, but the server redirected the client or had too many connections.
     Other,
-    /// There was no attempt.
     NoAttempt,
-    /// The reason does not say whether there was an attempt; the fields show it.
+    /// The reason does not say whether there was an attempt; the fields of the message show it.
     Unsaid,
     /// The server ended the session. If there was an attempt, its password may have been right.
     Interrupted,
 }
 
-/// A reason: its first words, with the parenthesis before them, and its meaning.
+/// The first words of a reason, such as `(auth failed`, and the meaning of the reason.
 #[derive(Debug)]
 pub(crate) struct SessionReason {
     pub(crate) words: &'static str,
@@ -93,8 +92,8 @@ const fn reason(words: &'static str, meaning: Meaning) -> SessionReason {
     SessionReason { words, meaning }
 }
 
-/// The reasons of 1.1 to 2.4. The first match counts. So if a reason is the beginning of another
-/// one, write the longer one first.
+/// The reasons of Dovecot 1.1 to 2.4. The first match counts. So if one reason is the beginning of
+/// another reason, the longer reason must come first.
 pub(crate) static REASONS: [SessionReason; 38] = [
     reason("(auth failed", Refused),
     // The next reasons are from Dovecot's table `client_auth_fail_code_reasons`.
@@ -103,14 +102,14 @@ pub(crate) static REASONS: [SessionReason; 38] = [
     reason("(password expired", Refused),
     reason("(sent invalid base64 in response", Refused),
     reason("(login disabled", Refused),
-    // `unsupported auth mechanism` or `disabled plaintext auth` follows. After 2.1, `disabled`
-    // became `disallowed`. In 2.4, `plaintext` became `cleartext`.
+    // The reason goes on with `unsupported auth mechanism` or `disabled plaintext auth`. After 2.1,
+    // `disabled` became `disallowed`. In 2.4, `plaintext` became `cleartext`.
     reason("(tried to use ", Refused),
     reason("(anonymous logins disabled", Refused),
     reason("(credentials contain control characters", Refused),
     reason("(auth service reported temporary failure", ServerError),
-    // If this server is a proxy, the next reasons are the answer of the next server. From 2.4 on,
-    // `to HOST` follows.
+    // If this server is a proxy, the following reasons are answers of the backend. From 2.4 on, `
+    // to HOST` comes after these words.
     reason("(proxy dest auth failed", Refused),
     reason("(proxy dest authentication failure", Refused),
     reason("(proxy dest temporary authentication failure", ServerError),
@@ -132,8 +131,8 @@ pub(crate) static REASONS: [SessionReason; 38] = [
     reason("(no auth attempts", NoAttempt),
     reason("(disconnected before ", NoAttempt),
     reason("(disconnected during TLS handshake", NoAttempt),
-    // Dovecot finds the next four reasons before it looks at the number of attempts, so perhaps
-    // there was no attempt. (Exception: up to 2.3, `cert required` means that there was one.)
+    // Dovecot checks these four reasons before the number of attempts, so perhaps there was no
+    // attempt. (Exception: up to 2.3, `cert required` means that there was an attempt.)
     reason("(cert required", Unsaid),
     reason("(client didn't send a cert", Unsaid),
     reason("(client sent an invalid cert", Unsaid),
@@ -143,18 +142,18 @@ pub(crate) static REASONS: [SessionReason; 38] = [
     reason("(maximum number of connections", NoAttempt),
 ];
 
-/// Texts in the lines of attempts: the known reasons, and the words that 2.4 writes after every
-/// reason. Lines without a reason have none of them: see [`names_an_attempt`].
+/// Texts that a line about an attempt can contain: the known reasons, and the words that 2.4 writes
+/// after every reason. A line without a reason has none of these texts: see [`names_an_attempt`].
 pub(crate) fn words() -> impl Iterator<Item = &'static str> {
     let reasons = REASONS.iter().filter(|reason| reason.meaning != NoAttempt);
     reasons.map(|reason| reason.words).chain([" attempts in ", " successful auths"])
 }
 
-/// Whether a line may be the end of a session that names a user or a mechanism.
+/// Whether `line` may be about the end of a session, with a user or a mechanism.
 pub(crate) fn names_an_attempt(line: &[u8]) -> bool {
     static USER: LazyLock<Finder> = LazyLock::new(|| Finder::new(": user="));
     static METHOD: LazyLock<Finder> = LazyLock::new(|| Finder::new(": method="));
-    // The second text is `<>` with the escapes of Docker's JSON.
+    // The ways to write no user: `<>`, and `<>` in Docker's JSON.
     const NOBODY: [&[u8]; 2] = [b"<>", br"\u003c\u003e"];
     let names_one = |at: &usize| {
         let user = &line[at + USER.needle().len()..];
@@ -184,29 +183,29 @@ pub(crate) fn is_attempt(message: &[u8]) -> bool {
 
 const LOGINS: [&str; 2] = ["Login: user=<", "Logged in: user=<"];
 
-/// The words of a proxy about a login: `proxy(USER): started proxying to HOST:PORT` up to 2.3.10,
-/// then `proxy(USER,ADDRESS:PORT): Started proxying to …`. The next server has let the user in, and
-/// the proxy writes no `Login`. (`client_proxy_finish_destroy_client()`,
-/// `src/login-common/client-common-auth.c`)
+/// The words of a proxy about a login. Up to 2.3.10, a proxy writes `proxy(USER): started proxying
+/// to HOST:PORT`. Later versions write `proxy(USER,ADDRESS:PORT): Started proxying to …`. The
+/// backend has accepted the user, and the proxy writes no `Login`.
+/// (`client_proxy_finish_destroy_client()`, `src/login-common/client-common-auth.c`)
 pub(crate) const PROXIED: &str = "tarted proxying to ";
 
 /// The largest length of the text about a login through a proxy. See [Cut lines](self#cut-lines).
 const MAX_PROXIED: usize = 800;
 
-/// The possible lengths of a cut user name among the fields, in bytes. A cut name ends in `...`. It
-/// has at most 80 bytes, and fewer if the last character has several bytes
+/// The possible lengths of a user name that Dovecot has cut in `user=<…>`, in bytes. A cut name
+/// ends in `...`. It has 80 bytes, or fewer if a character of several bytes does not fit
 /// (`str_sanitize(client->virtual_user, 80)`, `src/login-common/client-common.c`).
 const CUT_USER: RangeInclusive<usize> = 77..=80;
 
-/// The user in the words of a proxy about a login, and the fields. For a refused login, the text
-/// before the fields can contain anything that the client has sent. So the users in `proxy(USER…)`
-/// and `user=<USER>` must be the same, and the words must come directly before the fields.
+/// Reads the words of a proxy about a login: returns the user and the fields. If the login was
+/// refused, a client can choose the text before the fields. So `proxy(USER…)` and `user=<USER>`
+/// must name the same user, and [`PROXIED`] must come directly before the fields.
 pub(crate) fn proxied(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let at = text.find(": user=<").filter(|_| text.len() <= MAX_PROXIED)?;
     let (front, fields) = (&text[..at], &text[at + b": ".len()..]);
     let SessionFields { user, mechanism, rest } = SessionFields::split(fields)?;
-    // 2.2 writes no fields after the words about a refused login. Then the fields that were found
-    // are a part of the name.
+    // 2.2 writes no fields after the words about a refused login. In this case, the fields that
+    // were found are a part of the user name.
     if [mechanism.unwrap_or_default(), rest].iter().any(|text| text.contains_str("): ")) {
         return None;
     }
@@ -227,15 +226,14 @@ fn is_socket_address(text: &[u8]) -> bool {
     text.to_str().is_ok_and(|text| text.parse::<SocketAddr>().is_ok())
 }
 
-/// Whether `user` is the beginning of the longer `name`, and then `...`. The result is false if
-/// `name` contains `): `. Then `name` may be the user of a refused login, followed by words of the
-/// next server.
+/// Whether `user` is the beginning of the longer `name` and `...`. False if `name` contains `): `:
+/// such a `name` may be the user of a refused login, and words of the backend after the user.
 fn is_cut_from(user: &[u8], name: &[u8]) -> bool {
     let begin = user.strip_suffix(b"...").filter(|_| CUT_USER.contains(&user.len()));
     begin.is_some_and(|begin| name.starts_with(begin)) && !name.contains_str("): ")
 }
 
-/// The words before the reason.
+/// The first words of a message about the end of a session.
 const ENDS: [&str; 6] = [
     "Login aborted",
     "Aborted login",
@@ -245,19 +243,18 @@ const ENDS: [&str; 6] = [
     "Client has quit the connection",
 ];
 
-/// Whether the text of a login process begins like the end of a session.
 pub(crate) fn is_end(text: &[u8]) -> bool {
     ENDS.iter().any(|words| text.starts_with(words.as_bytes()))
 }
 
-/// The text without the level that Dovecot's own log files have.
+/// `text` without `Info: `, the level in log files that Dovecot writes itself.
 pub(crate) fn without_level(text: &[u8]) -> &[u8] {
     text.strip_prefix(b"Info: ").unwrap_or(text)
 }
 
-/// Whether `text` is what a login process writes about a session. `text` begins after the colon
-/// that follows the name of the process. In every version, such a text begins with fixed words, and
-/// no client controls the text before the fields.
+/// Whether `text` is a message of a login process about a session. `text` is the part after
+/// `imap-login:`. In every version, such a message begins with fixed words, and no client controls
+/// the text before the fields.
 pub(crate) fn is_about_session(text: &[u8]) -> bool {
     let text = without_level(text.strip_prefix(b" ").unwrap_or(text));
     LOGINS.iter().any(|words| text.starts_with(words.as_bytes()))
@@ -267,14 +264,14 @@ pub(crate) fn is_about_session(text: &[u8]) -> bool {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ending<'a> {
-    /// `None` if there was nothing to record.
+    /// The outcome and the number of attempts; `None` if there is nothing to record.
     pub(crate) attempts: Option<(Outcome, u32)>,
     /// The text after the reason: `user=<…>, …`.
     pub(crate) fields: &'a [u8],
 }
 
 impl<'a> Ending<'a> {
-    /// Reads the text after the login process; `None` if it has no known reason.
+    /// Reads the text after the login process; `None` if the text is not a known end of a session.
     pub(crate) fn read(text: &'a [u8]) -> Option<Self> {
         // A parenthesis after the beginning of the fields may be part of a user name, so it does
         // not count.
@@ -295,10 +292,10 @@ impl<'a> Ending<'a> {
         Some(Self { attempts: judge(meaning, attempts, successes, fields), fields })
     }
 
-    /// Reads the form of version 1.0, which has only the login processes `imap-login` and
-    /// `pop3-login` (`login_group_create()`, `src/master/login-process.c`). The form has few words,
-    /// so [`is_about_session`] does not accept it from a process whose name does not end in
-    /// `-login`.
+    /// Reads a message without a reason, as version 1.0 writes it. This version has only the login
+    /// processes `imap-login` and `pop3-login` (`login_group_create()`,
+    /// `src/master/login-process.c`). Few words identify this form. So if the name of a process
+    /// does not end in `-login`, [`is_about_session`] does not accept the form.
     fn without_reason(text: &'a [u8]) -> Option<Self> {
         let end = fields(text)?;
         let (words, fields) = (&text[..end], &text[end + b": ".len()..]);
@@ -315,7 +312,7 @@ impl<'a> Ending<'a> {
     }
 }
 
-/// The beginnings of the default fields that may come first.
+/// By default, the text after the reason begins with one of these fields.
 const FIELDS: [&[u8]; 3] = [b"user=<", b"method=", b"rip="];
 
 fn begins_with_field(text: &[u8]) -> bool {
@@ -327,7 +324,7 @@ fn fields(text: &[u8]) -> Option<usize> {
     text.find_iter(": ").find(|at| begins_with_field(&text[at + b": ".len()..]))
 }
 
-/// Splits `text` at `: `. Returns whether one of the parts is `words`, alone or before ` (`.
+/// Splits `text` at `: `. Returns whether one of the parts is `words`, or begins with `words (`.
 fn has_part(text: &[u8], words: &str) -> bool {
     text.split_str(": ").any(|part| {
         let rest = part.strip_prefix(words.as_bytes());
@@ -335,11 +332,10 @@ fn has_part(text: &[u8], words: &str) -> bool {
     })
 }
 
-/// Returns the offset of the parenthesis that ends the reason. A client controls no text before the
-/// fields. But 2.4 quotes the answer of another server (`last failure: …`), which may contain a
-/// parenthesis and a colon. So this first searches for a parenthesis before one of the default
-/// fields. An administrator can configure other fields (`login_log_format_elements`); then the
-/// first parenthesis counts.
+/// Returns the offset of the `): ` that ends the reason. A client controls no text before the
+/// fields. But 2.4 quotes the answer of another server (`last failure: …`), which may contain `):
+/// `. So a `): ` before a default field counts. If the administrator has configured other fields
+/// (`login_log_format_elements`), the first `): ` counts.
 fn end_of_reason(text: &[u8]) -> Option<usize> {
     let ends = || text.find_iter("): ");
     ends().find(|end| begins_with_field(&text[end + b"): ".len()..])).or_else(|| ends().next())
@@ -357,7 +353,7 @@ fn known(text: &[u8]) -> Option<(Meaning, &[u8])> {
         .find_map(|reason| Some((reason.meaning, text.strip_prefix(reason.words.as_bytes())?)))
 }
 
-/// Returns the number of attempts and the number of successful ones. It reads `, 3 attempts in 6
+/// Returns the number of attempts and the number of successful attempts. Reads `, 3 attempts in 6
 /// secs`, `, 1/3 successful auths in 6 secs`, or in 2.3 `, 1 successful auths`. A reason without a
 /// number is about one attempt.
 fn count(details: &[u8]) -> Option<(u32, u32)> {
@@ -385,7 +381,7 @@ fn count(details: &[u8]) -> Option<(u32, u32)> {
 }
 
 fn judge(last: Meaning, attempts: u32, successes: u32, fields: &[u8]) -> Option<(Outcome, u32)> {
-    // 1.1 can write `auth failed, 0 attempts`. Then there is nothing to record.
+    // 1.1 can write `auth failed, 0 attempts`: there is nothing to record.
     let before = attempts.checked_sub(successes.max(1))?;
     let has_user = || fields.starts_with(b"user=<") && !fields.starts_with(b"user=<>");
     let has_method = || fields.strip_prefix(b"user=<>, ").unwrap_or(fields).starts_with(b"method=");
@@ -394,8 +390,8 @@ fn judge(last: Meaning, attempts: u32, successes: u32, fields: &[u8]) -> Option<
         Unsaid if has_user() => Some((Outcome::Failure, 1)),
         Unsaid => has_method().then_some((Outcome::Aborted, 1)),
         Interrupted => (has_user() || has_method()).then_some((Outcome::Error, 1)),
-        // A proxy checks no password. The proxy may count an attempt as a success, but the next
-        // server has refused it.
+        // A proxy checks no password. The proxy may count an attempt as a success although the
+        // backend has refused it. So `successes` is not subtracted here.
         Refused => Some((Outcome::Failure, attempts)),
         _ if before > 0 => Some((Outcome::Failure, before)),
         Unfinished => Some((Outcome::Aborted, 1)),

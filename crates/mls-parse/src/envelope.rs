@@ -1,7 +1,7 @@
 //! The envelope of a message in a log: time stamp, host and program. Every tool that reads log lines
 //! uses this module.
 //!
-//! `open` finds the message in a line of any of these forms. A [stamp] may have any of its forms.
+//! `open` finds the message in a line of any of these forms. [`stamp`] lists the forms of stamps.
 //!
 //! | writer | example |
 //! |---|---|
@@ -25,19 +25,19 @@
 //! | RFC 6587, octet counting | `133 <22>1 2026-11-21T07:11:22Z …` |
 //! | Docker's json-file | see [`docker`](crate::docker) |
 //!
-//! An envelope may contain another one, up to [`MAX_DEPTH`] levels. The innermost host, program and
-//! process count. For the time, the innermost absolute stamp (`stamp.rs`) counts,
-//! because a container often has another time zone than its host. Without an absolute stamp, the
-//! innermost stamp counts. Inside a container's envelope, the line needs no stamp.
+//! An envelope may contain another envelope, up to [`MAX_DEPTH`] levels. The host, program and
+//! process of the innermost envelope count. A container often has another time zone than its host.
+//! So the innermost stamp with a zone or with seconds since 1970 counts, else the innermost stamp.
+//! A line in the envelope of a container needs no stamp.
 //!
-//! rsyslog's `message repeated 3 times: [ … ]` is removed from the message. Blanks, a byte order
-//! mark and NUL bytes at the beginning of a line are skipped. Before the message, tabs count as
-//! blanks. A file gets NUL bytes if it is truncated and the writer keeps its offset.
+//! From the message, rsyslog's `message repeated 3 times: [ … ]` is removed. At the beginning of a
+//! line, blanks, a byte order mark and NUL bytes are skipped. (A file has NUL bytes if it was
+//! truncated while its writer kept the offset.) Before the message, tabs count as blanks.
 //!
 //! # What can be forged
 //! A message of a program may be a whole log line, because containers log this way and can have any
-//! name. Suppose that a program other than Postfix and Dovecot begins its messages with text from
-//! the network. Then an attacker can use it to forge a line of a mail server.
+//! name. If a program other than Postfix and Dovecot begins its messages with text from the
+//! network, an attacker can forge a line of a mail server through this program.
 
 mod header;
 
@@ -56,25 +56,25 @@ pub(crate) use header::{has_dovecot_level, is_in_process_name, number};
 /// The parts of one log line. The stamp and the message are not parsed yet.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Envelope<'a> {
-    /// The text of the time stamp, which [`Clock`](crate::clock::Clock) reads; `None` if the line has none.
+    /// The text of the time stamp, for [`Clock`](crate::clock::Clock); `None` if there is no stamp.
     pub stamp: Option<&'a [u8]>,
     /// The host field.
     pub host: Option<&'a [u8]>,
     /// The host fields and names of containers in outer envelopes, the outermost first.
     pub outer_hosts: Vec<&'a [u8]>,
-    /// The program name. In a log file that Dovecot writes itself, it is the process: `imap-login`. The
-    /// user and session after it are not part of it.
+    /// The program name, without the user and session that may follow. In a log file that Dovecot
+    /// writes itself, this is the process, such as `imap-login`.
     pub program: &'a [u8],
-    /// Its process ID.
+    /// The process ID of the program.
     pub pid: Option<u32>,
-    /// The number of times that the message was logged.
+    /// How often the message was logged: 3 for `message repeated 3 times: [ … ]`.
     pub repeated: u32,
     /// The message. In a log file that Dovecot writes itself, it begins with the process and the
     /// level: `imap-login: Info: …`.
     pub message: &'a [u8],
 }
 
-/// The largest number of envelopes around the innermost one.
+/// The largest number of envelopes around the innermost envelope.
 pub const MAX_DEPTH: usize = 4;
 
 /// Splits a line, without its newline, into its parts.
@@ -83,9 +83,9 @@ pub fn open(line: &[u8]) -> Option<Envelope<'_>> {
     common(line).or_else(|| open_inside(line, Outside::default(), MAX_DEPTH))
 }
 
-/// Opens the form of almost every line about a login: `STAMP HOST PROGRAM[PID]: MESSAGE` of a mail
-/// server. `None` leaves the line to [`open_inside`], which takes four times as long. The
-/// conditions exclude every other form that `open_inside` knows.
+/// Opens `STAMP HOST PROGRAM[PID]: MESSAGE` of a mail server, the form of almost every line about a
+/// login. For all other forms that [`open_inside`] knows, returns `None`. `open_inside` takes four
+/// times as long.
 fn common(line: &[u8]) -> Option<Envelope<'_>> {
     let is_plain = line.first()?.is_ascii_alphanumeric() && !line.ends_with(b"\r");
     let (stamp, text) = stamp::split(line).filter(|_| is_plain)?;
@@ -99,7 +99,7 @@ fn common(line: &[u8]) -> Option<Envelope<'_>> {
 }
 
 /// Parses a message of `program` that may be a whole log line: Docker's syslog and journald drivers
-/// log whole lines. A message of Postfix or Dovecot is never one.
+/// write such messages. A message of Postfix or Dovecot is never read as a log line.
 pub(crate) fn open_message<'a>(
     program: &[u8],
     message: &'a [u8],
@@ -120,12 +120,12 @@ struct Outside<'a> {
     hosts: Vec<&'a [u8]>,
     /// The innermost host.
     host: Option<&'a [u8]>,
-    /// Whether the line is the output of a container, which needs no stamp.
+    /// Whether the line is the output of a container. Such a line needs no stamp.
     in_container: bool,
 }
 
 impl<'a> Outside<'a> {
-    /// Keeps the stamp that counts; the module's documentation explains which.
+    /// Replaces the stamp by `inner`, except if the stamp is absolute and `inner` is not.
     fn add_stamp(&mut self, inner: &'a [u8]) {
         if !self.stamp.is_some_and(stamp::is_absolute) || stamp::is_absolute(inner) {
             self.stamp = Some(inner);
@@ -135,9 +135,9 @@ impl<'a> Outside<'a> {
 
 /// The result of removing one envelope from a line.
 enum Layer<'a> {
-    /// The rest of the line, in which another envelope must follow.
+    /// The rest of the line. Another envelope must follow in the rest.
     Around(&'a [u8]),
-    /// The envelope names a program. Its message may be another line.
+    /// The envelope names a program. The message of the program may be another line.
     Program(Header<'a>),
 }
 
@@ -190,8 +190,8 @@ fn trim_front(mut text: &[u8]) -> &[u8] {
     }
 }
 
-/// Whether a message may be a line of its own. This check is cheap, and it spares most messages the
-/// full parsing.
+/// Whether a message may be a whole log line. For most messages, this cheap check avoids the full
+/// parsing.
 fn may_be_a_line(message: &[u8]) -> bool {
     stamp::split(trim_front(without_priority(message))).is_some()
         || facility_and_rest(message).is_some()
@@ -237,8 +237,8 @@ fn layer<'a>(line: &'a [u8], outside: &mut Outside<'a>) -> Option<Layer<'a>> {
     header(without_level(stamp, rest)).map(Layer::Program)
 }
 
-/// `dovecot: STAMP Info: …`: before version 2, Dovecot's log files began with the name of the master
-/// process.
+/// Removes `dovecot: ` from `dovecot: STAMP Info: …`. In log files that Dovecot before version 2
+/// wrote itself, each line begins with this name of the master process.
 fn without_master(line: &[u8]) -> &[u8] {
     let inner = line
         .strip_prefix(b"dovecot: ")
@@ -257,7 +257,7 @@ fn without_level<'a>(stamp: &[u8], rest: &'a [u8]) -> &'a [u8] {
     }
 }
 
-/// Reads an envelope without a stamp, which only lines of socklog and lines of a container have.
+/// Reads an envelope without a stamp. Only socklog and containers write such lines.
 fn without_stamp<'a>(line: &'a [u8], outside: &Outside<'a>) -> Option<Layer<'a>> {
     if let Some(inner) = facility_and_rest(line) {
         return Some(Layer::Around(inner));
@@ -277,7 +277,7 @@ fn finish<'a>(header: &Header<'a>, outside: Outside<'a>) -> Option<Envelope<'a>>
     let (repeated, message) = without_repetition(without_message_id(message))?;
     let host = host.filter(|host| !host.is_empty() && *host != b"-");
     let Outside { stamp, hosts: mut outer_hosts, host: outer_host, .. } = outside;
-    // Prefer the host name in the innermost envelope to that of the machine around it.
+    // If the innermost envelope has no host, take the host of the outer envelope.
     let host = host.or(outer_host);
     outer_hosts.retain(|outer| !host.is_some_and(|host| std::ptr::eq(*outer, host)));
     Some(Envelope { stamp, host, outer_hosts, program, pid, repeated, message })
@@ -345,8 +345,8 @@ fn kubectl(line: &[u8]) -> Option<(&[u8], &[u8])> {
     (!name.contains(&b' ')).then_some((name, inner))
 }
 
-/// Splits `NAME-1  | …` into a container's name, which is padded with blanks, and the text after
-/// it. For a task of a swarm, the name is `NAME.1.ID@NODE`.
+/// Splits `NAME-1  | …` into the name of a container and the text after `| `. For a task of a
+/// swarm, the name is `NAME.1.ID@NODE`.
 fn compose(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let is_part =
         |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(**byte, b'-' | b'_' | b'.' | b'@');
@@ -357,7 +357,6 @@ fn compose(line: &[u8]) -> Option<(&[u8], &[u8])> {
     (name > 0 && padding > 0).then(|| (&line[..name], inner.strip_prefix(b" ").unwrap_or(inner)))
 }
 
-/// The stream and the text of a line of a container's output.
 pub(crate) struct CriText<'a> {
     pub(crate) stream: ContainerStream,
     pub(crate) text: &'a [u8],
@@ -373,8 +372,8 @@ pub(crate) fn cri(rest: &[u8]) -> Option<CriText<'_>> {
     matches!(first, b"F" | b"P").then_some(CriText { stream, text })
 }
 
-/// Returns the text after `mail.info: ` in a line of socklog. If the sender is another machine, its
-/// address comes first.
+/// Returns the text after `mail.info: ` in a line of socklog. If another machine has sent the line,
+/// the address of this machine comes before `mail.info: `.
 fn facility_and_rest(text: &[u8]) -> Option<&[u8]> {
     let (word, rest) = split_byte(text, b' ')?;
     if is_facility_and_level(word.strip_suffix(b":")?) {
@@ -395,7 +394,7 @@ fn without_message_id(message: &[u8]) -> &[u8] {
 }
 
 /// Reads `message repeated 3 times: [ … ]`, which rsyslog writes with `$RepeatedMsgReduction`.
-/// Returns the number, which is 1 for other messages, and the message.
+/// Returns the number of repetitions (1 for other messages) and the message.
 fn without_repetition(message: &[u8]) -> Option<(u32, &[u8])> {
     let Some(rest) = message.strip_prefix(b"message repeated ") else { return Some((1, message)) };
     let (count, rest) = rest.split_once_str(" times: [")?;
@@ -420,8 +419,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// For any parts of lines in any order, `common` gives the same as `open_inside`, or
-        /// `None`.
+        /// For any line, `common` returns `None` or the same result as `open_inside`.
         #[test]
         fn the_fast_path_for_common_lines_agrees_with_the_general_reader(
             stamp in "Jun  1 00:00:45|2026-06-01T00:00:45Z|Mon Jun  1 00:00:45 2026|1795245082[.]2|@400000006745d6a2|x|",

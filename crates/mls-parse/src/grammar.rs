@@ -1,9 +1,9 @@
-//! The messages of mail servers about logins, as tables that can be compared with their source
-//! code.
+//! The messages of mail servers about logins, as tables. A reader can compare them with the source
+//! code of the servers.
 //!
 //! A form is a sequence of parts. Each part reads a piece from the beginning of the remaining
 //! message. A message has a form if every part finds its piece. The message is never searched for
-//! words, because most of it comes from the client.
+//! words, because the client chooses most of the message.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -24,10 +24,10 @@ use FormPart::{
 pub(crate) static USER: LazyLock<Finder<'static>> =
     LazyLock::new(|| Finder::new(", sasl_username="));
 
-/// A kind of message.
+/// The form of a message, such as Postfix's message about a failed login.
 #[derive(Debug)]
 pub struct MessageForm {
-    /// The outcome of the attempt. Some parts of a message can replace it.
+    /// The outcome of the attempt. Some parts of a message, such as the reason, can change it.
     pub(crate) outcome: Outcome,
     pub(crate) parts: &'static [FormPart],
 }
@@ -35,20 +35,19 @@ pub struct MessageForm {
 /// A part of a form. It reads one piece of a message.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum FormPart {
-    /// These words.
     Text(&'static str),
-    /// `NAME[ADDRESS]`, with `smtpd_client_port_logging` also `:PORT`. NAME has no blanks and no
-    /// brackets.
+    /// `NAME[ADDRESS]`, or `NAME[ADDRESS]:PORT` with `smtpd_client_port_logging`. NAME has no
+    /// blanks and no brackets.
     Client,
     /// The mechanism as the client named it, up to this byte: a blank in a failure, a comma in a
     /// success. In a failure, the client may have [quoted](crate::mechanism) it. In a success, the
     /// server offers the mechanism, so it has no quotes.
     Mechanism(u8),
-    /// `: REASON, sasl_username=USER`, where each part may be missing. The server writes the first
-    /// `, sasl_username=`. All text after it comes from the client. With a [temporary](TEMPORARY)
-    /// reason, the outcome is an error.
+    /// `: REASON, sasl_username=USER`; the reason and the user may be missing. The server writes
+    /// the first `, sasl_username=`. All text after these words comes from the client. If the
+    /// reason is [temporary](TEMPORARY), the outcome is an error.
     ReasonAndUser,
-    /// The user of a success, up to the next attribute or the end.
+    /// The user of a successful login, up to the next attribute (`, sasl_sender=`) or the end.
     LoginUser,
     /// A queue ID, or `NOQUEUE`.
     QueueId,
@@ -56,13 +55,13 @@ pub(crate) enum FormPart {
     Process,
     /// `Info: `, in log files that Dovecot writes itself.
     Level,
-    /// The [end](crate::dovecot) of a session of Dovecot.
+    /// The text about the [end of a session](crate::dovecot), up to the fields.
     SessionEnd,
-    /// The [words of a proxy](dovecot::proxied) about a login, and its fields.
+    /// The [words of a proxy](dovecot::proxied) about a login, and the fields after these words.
     Proxied,
-    /// `user=<USER>, method=MECHANISM, rip=ADDRESS`, where the first two may be missing, and then
-    /// any text. USER comes from the client and may look like more fields. So the last match
-    /// counts: the server wrote it.
+    /// `user=<USER>, method=MECHANISM, rip=ADDRESS`, and then any text. User and mechanism may be
+    /// missing. USER comes from the client and may look like more fields. So the last match counts,
+    /// because the server wrote it.
     LoginFields,
     /// The end of the message.
     End,
@@ -71,9 +70,9 @@ pub(crate) enum FormPart {
 /// The forms of Postfix: `src/smtpd/smtpd_sasl_glue.c` writes failures, `src/smtpd/smtpd.c` writes
 /// successes.
 ///
-/// `msg_warn()` in `src/util/msg.c` writes `warning: `. A client is `state->namaddr`. Since 3.7.8
-/// and 3.8.3, a failure has the user name, and Postfix cuts user name and mechanism after 100
-/// bytes.
+/// `msg_warn()` in `src/util/msg.c` writes `warning: `. A client is `state->namaddr`. From 3.7.8
+/// and 3.8.3 on, a failure has the user name, and Postfix cuts the user name and the mechanism
+/// after 100 bytes.
 pub static POSTFIX: [MessageForm; 3] = [
     // "%s: SASL %.100s authentication failed: %s, sasl_username=%.100s"
     MessageForm {

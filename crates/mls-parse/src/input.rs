@@ -1,4 +1,4 @@
-//! A block of lines with its surroundings: the position and the time of each line.
+//! A block of lines, with the position and the time of each line.
 
 use mls_event::{JOURNAL_SOURCE, Timestamp};
 use mls_stream::blocks::BlockPosition;
@@ -7,24 +7,23 @@ use crate::clock::{Clock, LastHour};
 use crate::journal::JournalEntry;
 use crate::stamp;
 
-/// A block, and the data about its surroundings.
+/// A block of lines, the position of the block, and the clock that reads its stamps.
 #[derive(Clone, Copy)]
 pub(crate) struct BlockInput<'a> {
     pub(crate) lines: &'a [u8],
     pub(crate) place: BlockPosition<'a>,
     pub(crate) clock: Clock,
-    /// Whether the clock only assumes the time when the lines were written.
+    /// Whether the time of the lines is unknown, so the clock uses the current time.
     pub(crate) is_time_assumed: bool,
 }
 
 impl BlockInput<'_> {
-    /// The identity of the line that begins at `start`.
+    /// The identity of the line that begins at `start`: `GENERATION:OFFSET`.
     pub(crate) fn pos(&self, start: usize) -> Option<String> {
         let offset = self.place.offset + start as u64;
         self.place.segment.map(|segment| format!("{}:{offset}", segment.generation))
     }
 
-    /// The time of the line that begins at `start` and has this stamp.
     pub(crate) fn time<'s>(
         &self,
         last: &mut LastHour,
@@ -36,7 +35,7 @@ impl BlockInput<'_> {
         Some(LineTime { date: self.clock.read_after(last, stamp)?, assumed_at })
     }
 
-    /// The identity of the line that begins at `start` and may be an entry of the journal.
+    /// The identity of the line at `start`; for an entry of the journal, from its cursor.
     pub(crate) fn pos_of_line(&self, start: usize) -> Option<String> {
         if self.place.segment.is_none_or(|segment| segment.source != JOURNAL_SOURCE) {
             return self.pos(start);
@@ -50,7 +49,6 @@ impl BlockInput<'_> {
     }
 }
 
-/// The date of a line.
 pub(crate) struct LineTime<'a> {
     pub(crate) date: Timestamp<'a>,
     /// The offset of the line, if its year is only assumed.

@@ -8,7 +8,6 @@ use mls_event::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// The fields of an entry that mls-parse needs.
 #[derive(Debug, Deserialize)]
 pub(crate) struct JournalEntry {
     #[serde(rename = "MESSAGE")]
@@ -42,58 +41,54 @@ pub(crate) struct JournalEntry {
 }
 
 impl JournalEntry {
-    /// Reads one line.
     pub(crate) fn parse(line: &[u8]) -> Option<Self> {
         serde_json::from_slice(line).ok()
     }
 
-    /// The message's bytes.
     pub(crate) fn message(&self) -> Option<Cow<'_, [u8]>> {
         bytes(&self.message)
     }
 
-    /// The program's name for itself, else the kernel's name for it, as journalctl shows it.
+    /// The name that the program gave itself, else the name of its command, as in journalctl.
     pub(crate) fn program(&self) -> Option<Cow<'_, [u8]>> {
         bytes(&self.identifier).or_else(|| bytes(&self.command))
     }
 
-    /// The host name.
     pub(crate) fn host(&self) -> Option<Cow<'_, [u8]>> {
         bytes(&self.hostname)
     }
 
-    /// Whether the entry is a line of a container's output, which Docker's journald driver has written.
+    /// Whether Docker's journald driver has written the entry for a line of a container's output.
     pub(crate) fn is_container(&self) -> bool {
         !self.container.is_null()
     }
 
-    /// Whether the entry is a part of a line of a container's output, and more of the line follows in
-    /// another entry. Docker's journald driver cuts lines after 16 KiB. Before version 19.03 it did
-    /// not mark the last part. (`daemon/logger/journald/journald.go` of github.com/moby/moby)
+    /// Whether the line of a container's output continues in another entry. Docker's journald
+    /// driver cuts lines after 16 KiB. It marks all parts except the last part.
+    /// (`daemon/logger/journald/journald.go` of github.com/moby/moby)
     pub(crate) fn goes_on(&self) -> bool {
         self.partial == "true"
     }
 
-    /// Whether the entry is a part of a line, and not the first one.
+    /// Whether the entry is a later part of a line; always false before Docker 19.03.
     pub(crate) fn is_later_part(&self) -> bool {
         self.ordinal.as_str().is_some_and(|ordinal| ordinal != "1")
     }
 
-    /// Whether this entry continues the line of `part`, which is an earlier entry. Since Docker
-    /// 19.03 the parts of a line have the same ID. Before, they had none: then the next entry of
-    /// the same container and stream is the next part. The priority identifies the stream.
+    /// Whether this entry continues the line of `part`, an earlier entry. From Docker 19.03 on, the
+    /// parts of a line have the same ID. Older parts have no ID: the next entry of the same
+    /// container and stream is the next part. The priority identifies the stream.
     pub(crate) fn continues(&self, part: &Self) -> bool {
         self.container == part.container
             && self.partial_id == part.partial_id
             && self.priority == part.priority
     }
 
-    /// The ID of its container.
     pub(crate) fn container(&self) -> Option<&str> {
         self.container.as_str()
     }
 
-    /// The time of the entry and the line that the container wrote; `None` if no container wrote
+    /// The time of the entry, a blank, and the line of the container. `None` if no container wrote
     /// the entry.
     pub(crate) fn container_line(&self) -> Option<Vec<u8>> {
         if !self.is_container() {
@@ -103,13 +98,13 @@ impl JournalEntry {
         Some([stamp.as_str().as_bytes(), b" ", &self.message()?].concat())
     }
 
-    /// The process ID that the program named, else the one that the journal saw.
+    /// The process ID that the program gave to syslog, or else the process ID that the journal saw.
     pub(crate) fn pid(&self) -> Option<u32> {
         [&self.syslog_pid, &self.pid].iter().find_map(|pid| pid.as_str()?.parse().ok())
     }
 
-    /// The time when the message was logged, else when the journal received it. The fields are in
-    /// microseconds since 1970; the result is in `zone`.
+    /// The time in `zone` when the program logged the message, or else when the journal received
+    /// it. The fields are in microseconds since 1970.
     pub(crate) fn date(&self, zone: Zone) -> Option<Timestamp<'static>> {
         let at = [&self.logged, &self.received]
             .iter()
@@ -118,8 +113,8 @@ impl JournalEntry {
         Timestamp::parse(text).ok()
     }
 
-    /// Returns the position of the entry: the sequence ID of its file, and its number in this file.
-    /// Its cursor holds both as `s=ID;i=NUMBER;…`, with a hexadecimal number.
+    /// Returns `ID:NUMBER`: the sequence ID of the journal file, and the number of the entry in it.
+    /// The cursor is `s=ID;i=NUMBER;…`, with a hexadecimal number.
     pub(crate) fn pos(&self) -> Option<String> {
         let mut fields = self.cursor.as_str()?.split(';');
         let (id, number) = (fields.next()?.strip_prefix("s=")?, fields.next()?.strip_prefix("i=")?);
@@ -127,9 +122,9 @@ impl JournalEntry {
     }
 }
 
-/// The value of a field: a string; an array of bytes if it is not UTF-8 text; or an array of values
-/// if the field occurs several times (the first one counts). Without `--all`, journalctl writes
-/// null for a value that is too long.
+/// Reads the value of a field. The value is a string, or an array of bytes if it is not UTF-8 text.
+/// If the field occurs several times, the value is an array of values, and the first value counts.
+/// Without `--all`, journalctl writes null for a value that is too long.
 fn bytes(value: &Value) -> Option<Cow<'_, [u8]>> {
     match value {
         Value::String(text) => Some(Cow::Borrowed(text.as_bytes())),

@@ -12,32 +12,31 @@
 //!
 //! # Which lines
 //! mls-parse reads the lines of [Postfix's SMTP servers](grammar) and of Dovecot's login processes;
-//! `--daemon` selects one of the two. [`envelope`] lists the formats of logs. If a line of such a
-//! program has the words of an attempt but cannot be parsed, mls-parse counts it and warns;
-//! `--rejects` saves it. A line of an unknown program that looks like an attempt is handled in the
-//! same way.
+//! `--daemon` selects one of the two servers. [`envelope`] lists the formats of logs. A line may
+//! have the words of an attempt and the program of a mail server, but no known form. mls-parse
+//! counts such a line and warns; `--rejects` saves the line. It does the same with a line of an
+//! unknown program that looks like an attempt.
 //!
-//! If a Dovecot proxy and its backend write into the same log, each login gives two records,
-//! because neither line names the other server. `grep -v '"server":"NAME"'` after mls-parse leaves
-//! out the records of one server.
+//! If a Dovecot proxy and its backend write into the same log, mls-parse writes two records for
+//! each login. `grep -v '"server":"NAME"'` after mls-parse leaves out the records of one server.
 //!
 //! # Years
-//! A time stamp without a year gets the latest year in which it is not after the latest possible
-//! time of a line. This latest time is the first known one in the list below. (Time zones differ by
-//! at most 26 hours.)
+//! A time stamp without a year gets the latest possible year: the time must not be after the latest
+//! possible time of a line. This latest time is the first known time in the list below. (Time zones
+//! differ by at most 26 hours.)
 //!
 //! 1. `--reference-time`;
 //! 2. 26 hours after the `mtime` of the segment. `mls-tail --framed` takes the earlier one of two
 //!    times: the time in the gzip header, and the last change of the file;
 //! 3. 26 hours after the last change of the file, if standard input is a file.
 //!
-//! If none is known, as after `zcat`, mls-parse assumes that the log was written now, and warns of
-//! each year that it assumed. With `--require-year` this is an error.
+//! If none of these times is known, for example after `zcat`, mls-parse assumes that the log was
+//! written now. It warns of each year that it assumes. With `--require-year`, it exits with 65.
 //!
 //! # Guarantees
-//! A line about one or more attempts becomes one record, whose `attempts` is their number. Text
-//! that a client chooses (user name, mechanism, reverse DNS name) cannot shift a field or forge a
-//! record, with three exceptions:
+//! A line about one or more attempts becomes one record. `attempts` of the record is their number.
+//! Text that a client chooses (user name, mechanism, reverse DNS name) cannot shift a field or
+//! forge a record, with three exceptions:
 //!
 //! - If `auth_username_chars` of a Dovecot proxy is empty, and a relay cuts its lines after fewer
 //!   than 800 bytes, a user name can look like a login of that proxy.
@@ -154,7 +153,7 @@ fn cure(line: &[u8]) -> &'static str {
     }
 }
 
-/// The last change of the file that is standard input; `None` for a pipe or a terminal.
+/// When the file on standard input was last changed; `None` for a pipe or a terminal.
 fn stdin_written_at() -> Option<DateTime<FixedOffset>> {
     let stdin = File::from(std::io::stdin().as_fd().try_clone_to_owned().ok()?);
     let file = stdin.metadata().ok().filter(std::fs::Metadata::is_file)?;

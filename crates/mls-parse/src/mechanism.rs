@@ -1,25 +1,25 @@
 //! Finds the end of a mechanism that contains blanks because the client has quoted it.
 //!
 //! # Limits
-//! Postfix logs the second token of the AUTH command, cut to 100 bytes, and then its own words. The
-//! client chooses the token. It also chooses the user name at the end of the line, in an earlier
-//! attempt of the session. Both may contain the words of the server. Postfix ends a token by [its
-//! rules of quoting](token_end). So the end is known for
+//! Postfix logs the second token of the AUTH command, cut to 100 bytes, and then words of the
+//! server. At the end of the line, it may log the user name of an earlier attempt in the session.
+//! The client chooses the token and the user name, and both may contain the words of the server.
+//! Postfix ends a token by its [rules of quoting](token_end). So mls-parse knows the end of
 //! * a token whose quotes are closed, and a token that was cut;
 //! * every token from Postfix 3.10 on, because the reason in the line quotes the token.
 //!
-//! In one case the end is not known, up to 3.9: a quote is never closed, so the token extends to
-//! the end of the command, and the user name in the line contains the words of a refusal. mls-parse
-//! then takes the last refusal as the end of the token. This can move text between mechanism,
-//! reason and user. The client's address and the number of attempts are still correct.
+//! Up to 3.9, the end is unknown in one case: a quote in the token is never closed, so the token
+//! extends to the end of the command, and the user name contains the words of a refusal. In this
+//! case, mls-parse ends the token at the last refusal. This can move text between mechanism, reason
+//! and user. The client's address and the number of attempts are still correct.
 
 use bstr::ByteSlice;
 
 use crate::grammar::USER;
 
-/// The text of Postfix after a mechanism that the server does not offer: its own words for Dovecot
-/// (`src/xsasl/xsasl_dovecot_server.c`), and the words of Cyrus SASL for `SASL_NOMECH`
-/// (`lib/common.c`).
+/// The text of Postfix after a mechanism that the server does not offer. With Dovecot, these are
+/// words of Postfix (`src/xsasl/xsasl_dovecot_server.c`). With Cyrus SASL, these are its words for
+/// `SASL_NOMECH` (`lib/common.c`).
 const NOT_OFFERED: [&str; 2] = [
     " authentication failed: Invalid authentication mechanism",
     " authentication failed: no mechanism available",
@@ -42,7 +42,7 @@ pub(crate) fn end(text: &[u8]) -> Option<usize> {
 }
 
 /// Whether the words of a refusal follow the mechanism that ends at `end`. The server refuses every
-/// mechanism with blanks.
+/// mechanism with blanks, so these words must follow.
 fn is_refused(text: &[u8], end: usize) -> bool {
     let ends = |rest: &[u8]| rest.is_empty() || rest.starts_with(USER.needle());
     let Some((token, rest)) = text.split_at_checked(end) else { return false };
@@ -56,7 +56,7 @@ fn is_refused(text: &[u8], end: usize) -> bool {
     })
 }
 
-/// The offset in `rest` after the quote that closes a quoted token. `length` is the number of bytes
+/// The offset in `rest` after the `'` that closes a quoted token. `length` is the number of bytes
 /// of the token that Postfix logged as the mechanism.
 fn end_of_quoted(rest: &[u8], length: usize) -> Option<usize> {
     if length < CUT {
@@ -69,8 +69,8 @@ fn end_of_quoted(rest: &[u8], length: usize) -> Option<usize> {
         .map(|at| at + 1)
 }
 
-/// The end of the quotation of `mechanism` in the text after ` authentication failed`; 0 if there
-/// is none.
+/// The end of the quotation of `mechanism` in the text after ` authentication failed`; 0 if the
+/// text does not quote the mechanism.
 pub(crate) fn end_of_quotation(text: &[u8], mechanism: &[u8]) -> usize {
     let rest = text.strip_prefix(QUOTATION.as_bytes());
     let rest = rest.and_then(|rest| rest.strip_prefix(mechanism));
@@ -78,9 +78,9 @@ pub(crate) fn end_of_quotation(text: &[u8], mechanism: &[u8]) -> usize {
     end.map_or(0, |(rest, end)| text.len() - rest.len() + end)
 }
 
-/// The end of the first token of a command: a blank that is not between `"` and `"`, between `<`
-/// and `>`, or after a backslash (`smtp_next_token()` and `smtp_quoted()`,
-/// `src/smtpd/smtpd_token.c`). `None` if there is no such blank.
+/// The end of the first token of a command: the first blank that is outside `"…"` and `<…>` and not
+/// after a backslash (`smtp_next_token()` and `smtp_quoted()`, `src/smtpd/smtpd_token.c`). `None`
+/// if there is no such blank.
 fn token_end(text: &[u8]) -> Option<usize> {
     // The bytes that close the open quotes and brackets, the innermost last.
     let mut open = Vec::new();

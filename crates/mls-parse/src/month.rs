@@ -1,4 +1,4 @@
-//! Names of months, as strftime(3)'s `%b` writes them in the languages that mail servers run in.
+//! Names of months in nine languages, as `%b` of strftime(3) writes them.
 
 /// The beginnings of the names of each month, in lower case. They match the names and abbreviations
 /// of glibc's locales for English, German, French, Spanish, Italian, Dutch, Portuguese, Polish and
@@ -18,7 +18,7 @@ const NAMES: [&[&str]; 12] = [
     &["dec", "dez", "déc", "dic", "gru", "дек"],
 ];
 
-/// The number of a month's name.
+/// The number of a month: 1 for `Jan`, `janv.` or `января`.
 pub(crate) fn number(name: &[u8]) -> Option<u32> {
     if name.len() < 3 || name.len() > 24 {
         return None;

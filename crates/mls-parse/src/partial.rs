@@ -1,10 +1,11 @@
-//! Joins lines that Kubernetes or Docker has cut. The Container Runtime Interface of Kubernetes marks
-//! the last part of a line with `F`, and all other parts with `P`. Docker's json-file driver writes
-//! an object for each part, and only the text of the last one ends in a newline. Both cut lines after
-//! 16 KiB; a runtime of Kubernetes also cuts text that was written without a newline. Lines of the
-//! other stream may come between two parts. Docker's journald driver writes an entry for each part,
-//! all at once. If these entries are in two blocks, they are not joined: the line is counted as
-//! unreadable.
+//! Joins lines that Kubernetes or Docker has cut after 16 KiB. A runtime of Kubernetes also cuts
+//! text without a newline. Lines of stderr may come between the parts of a line of stdout.
+//!
+//! - Kubernetes (CRI) marks the last part of a line with `F`, and all other parts with `P`.
+//! - Docker's json-file driver writes an object for each part. Only the last part ends in a
+//!   newline.
+//! - Docker's journald driver writes an entry for each part, all entries at once. If the entries
+//!   are in two blocks, they are not joined: the line is counted as unreadable.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -21,22 +22,21 @@ use crate::{docker, stamp};
 pub(crate) const WORDS: [&str; 2] = ["stdout P", "stderr P"];
 
 /// The largest length of a line in parts: the number of bytes of the log from its first part to the
-/// end of its last part. `before` of a segment can hold this many bytes. For a longer line,
-/// `before` says only that the line is too long, so the next run does not count it again.
+/// end of its last part. `before` of a segment can contain this many bytes. If a line is longer,
+/// `before` says only that it is too long, so the next run does not count the line again.
 pub(crate) const MAX_JOINED: usize = mls_event::MAX_PARTS_BEFORE;
 
 /// A text in each journal entry that Docker's journald driver has written for a part of a line.
 pub(crate) const IN_ENTRIES: &str = "PARTIAL_MESSAGE\"";
 
-/// The parts that were read of a line whose last part has not come yet.
+/// The parts of a line that were read, if the last part was not read yet.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct WaitingParts {
-    /// The front of the first part, and the texts of all parts: at most [`MAX_JOINED`] bytes and
-    /// one more.
+    /// The front of the first part, and the texts of all parts: at most [`MAX_JOINED`] + 1 bytes.
     pub(crate) line: Vec<u8>,
-    /// The number of bytes in the log from the first part on, with the lines of the other stream.
+    /// The number of bytes in the log from the first part on. Lines of the other stream count, too.
     length: usize,
-    /// Whether the line is too long. Then it was counted, and is not read.
+    /// Whether the line is too long. Such a line was already counted, and is not read.
     pub(crate) is_long: bool,
 }
 
@@ -55,7 +55,7 @@ impl WaitingParts {
 pub(crate) struct WaitingLines([Option<WaitingParts>; 2]);
 
 impl WaitingLines {
-    /// The lines that wait after these [last lines](mls_event::last_lines).
+    /// Finds the lines in [`last_lines`](mls_event::last_lines) that wait for their last part.
     pub(crate) fn after(last_lines: &[u8]) -> Self {
         let mut waiting = Self::default();
         let lines = last_lines.strip_suffix(b"\n").unwrap_or(last_lines);
@@ -82,7 +82,7 @@ impl WaitingLines {
         self.0.iter().all(Option::is_none)
     }
 
-    /// Adds a line of a container's output, of `length` bytes. Returns whether it is a part.
+    /// Adds a container's line of `length` bytes. Returns whether it is a part of a longer line.
     pub(crate) fn add(&mut self, part: &ContainerLine<'_>, length: usize) -> bool {
         let waiting = &mut self.0[part.stream as usize];
         let is_part = waiting.is_some() || part.goes_on;
@@ -107,17 +107,16 @@ impl WaitingLines {
         self.0[stream as usize].take()
     }
 
-    /// Removes all waiting lines. Returns those that are not too long; the others are counted
-    /// already.
+    /// Removes all waiting lines. Returns only the lines that are not too long, because lines that
+    /// are too long were already counted.
     pub(crate) fn take_all(&mut self) -> impl Iterator<Item = WaitingParts> + use<> {
         std::mem::take(self).0.into_iter().flatten().filter(|parts| !parts.is_long)
     }
 }
 
-/// A line of a container's output.
 pub(crate) struct ContainerLine<'a> {
     pub(crate) stream: ContainerStream,
-    /// The text in front of the container's text in a joined line.
+    /// The text before the container's text, such as the time stamp.
     front: Cow<'a, [u8]>,
     text: Cow<'a, [u8]>,
     /// Whether another part of the line must follow.
@@ -130,7 +129,7 @@ const MAX_ENTRIES: usize = 100;
 /// The parts of a line in journal entries.
 pub(crate) struct JoinedEntry {
     pub(crate) message: Vec<u8>,
-    /// The last part; `None` if it is not there, or if the line is too long.
+    /// The last part; `None` if it was not found, or if the line is too long.
     pub(crate) last: Option<JournalEntry>,
     /// The offset of each part after the first one.
     pub(crate) places: Vec<usize>,
@@ -138,8 +137,8 @@ pub(crate) struct JoinedEntry {
 
 impl JoinedEntry {
     /// Joins the line that begins with the entry `first`. The other parts are in `lines` from `at`
-    /// on. Entries of other programs may be between them. `known` holds the entries that were
-    /// parsed, by offset, so each line is parsed only once.
+    /// on. Entries of other programs may come between the parts. `known` contains parsed entries by
+    /// offset, so each entry is parsed only once.
     pub(crate) fn join(
         first: &JournalEntry,
         lines: &[u8],
@@ -174,7 +173,6 @@ impl JoinedEntry {
     }
 }
 
-/// Reads a line of a container's output.
 pub(crate) fn read(line: &[u8]) -> Option<ContainerLine<'_>> {
     let line = without_nul(line);
     let goes_on = ContainerStream::of_part(line).is_some();
@@ -245,7 +243,7 @@ mod tests {
             |length: usize| format!("{failed}: #{}, sasl_username=u1", "x".repeat(length));
         let whole = "Jun  1 00:00:46 vm postfix/smtpd[7]: connect from unknown[192.0.2.1]\n";
         for size in [7, 300, 3000, 16 * 1024] {
-            // The runtime writes a stamp before each part. With the stamps, only the longest line is
+            // The runtime writes a stamp before each part. The stamps count, and only `longest` is
             // too long.
             let most = |length: usize| reason_of(length.min(size * 1000));
             let longest = parts_of(&reason_of((size * 2000).min(100_000)), size);
@@ -313,7 +311,7 @@ mod tests {
                 vec!["u2", "u1"],
                 0,
             ),
-            // Nothing continues the line of the other stream.
+            // No other part continues the line of stderr.
             (vec![&first, &part("stderr P", &other), &last], vec!["u1"], 1),
             (vec![&first, &foreign, &last], vec![], 1),
             (vec![&first, &foreign, &part("stdout F", &one)], vec!["u1"], 1),
@@ -353,8 +351,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// Any lines of both streams and of others give the same records and counts in blocks of any
-        /// size.
+        /// For any lines, blocks of any size give the same records and counts.
         #[test]
         fn blocks_of_any_size_give_the_same(
             lines in proptest::collection::vec(("stdout P|stderr P|stdout F|stderr F|other", 0..4_usize), 0..40),

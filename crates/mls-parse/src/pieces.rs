@@ -1,4 +1,4 @@
-//! Splits a message into its pieces, with one function for each kind of part.
+//! Splits a message into pieces, as a form of the grammar describes.
 
 use std::net::IpAddr;
 
@@ -15,8 +15,7 @@ use crate::grammar::{
 };
 use crate::{dovecot, envelope, mechanism};
 
-/// The pieces of a message, as slices of it: the fields of the auth record, before their text is
-/// made safe to print.
+/// The fields of an `auth` record, as slices of the message. Their text is not yet safe to print.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pieces<'a> {
     pub outcome: Outcome,
@@ -31,13 +30,13 @@ pub struct Pieces<'a> {
     pub port: Option<u16>,
     pub client: Option<&'a [u8]>,
     pub user: Option<&'a [u8]>,
-    /// The user name in the message of a proxy, where Dovecot does not cut it.
+    /// The user name in `proxy(USER)`. Dovecot does not cut this name.
     pub proxied_user: Option<&'a [u8]>,
     pub reason: Option<&'a [u8]>,
     pub queue_id: Option<&'a str>,
 }
 
-/// Splits `message` by the first of `forms` that it has; `None` if it has none of them.
+/// Splits `message` by the first of `forms` that fits; `None` if no form fits.
 #[must_use]
 pub fn pieces<'a>(message: &'a [u8], forms: &[MessageForm]) -> Option<Pieces<'a>> {
     forms.iter().find_map(|form| {
@@ -116,8 +115,8 @@ impl<'a> Pieces<'a> {
     }
 
     fn reason_and_user(&mut self, text: &'a [u8]) -> Option<&'a [u8]> {
-        // If the server does not offer the mechanism, the reason quotes it. The quotation may
-        // contain the words that are searched, so search after it.
+        // If the server does not offer the mechanism, the reason quotes it. A client can write `,
+        // sasl_username=` into the mechanism, so search after the quotation.
         let from = mechanism::end_of_quotation(text, self.mechanism.unwrap_or_default());
         let (reason, user) = match USER.find(&text[from..]) {
             Some(at) => (&text[..from + at], Some(&text[from + at + USER.needle().len()..])),
@@ -172,12 +171,11 @@ impl<'a> Pieces<'a> {
     }
 }
 
-/// The fields of a session of Dovecot.
 pub(crate) struct SessionFields<'a> {
-    /// Empty if there is none.
+    /// Empty if the session has no user.
     pub(crate) user: &'a [u8],
     pub(crate) mechanism: Option<&'a [u8]>,
-    /// The text from the address on.
+    /// The text after `rip=`.
     pub(crate) rest: &'a [u8],
 }
 
@@ -189,7 +187,7 @@ impl<'a> SessionFields<'a> {
             None => (&b""[..], fields.strip_prefix(b"rip=")?),
         };
         let (user, mechanism) = match before.strip_prefix(b"user=<") {
-            // There is no mechanism. The user name may contain `>, method=`, so do not search it.
+            // There is no mechanism, but the user name may contain `>, method=`: do not search it.
             Some(text) if text.ends_with(b">") => (&text[..text.len() - 1], None),
             Some(text) => {
                 let (user, mechanism) = text.rsplit_once_str(">, method=")?;
@@ -201,16 +199,16 @@ impl<'a> SessionFields<'a> {
     }
 }
 
-/// An address as Postfix and Dovecot write it, without an interface (`%eth0`); IPv4-mapped IPv6 is IPv4.
+/// Reads an address of Postfix or Dovecot. `fe80::1%eth0` is `fe80::1`; `::ffff:192.0.2.1` is IPv4.
 fn ip(text: &[u8]) -> Option<IpAddr> {
     let text = text.strip_prefix(b"IPv6:").unwrap_or(text);
     let text = &text[..text.find_byte(b'%').unwrap_or(text.len())];
     mls_event::read_ip(text).map(|ip| ip.to_canonical())
 }
 
-/// Dovecot's login process at the beginning of a message, and the colon and text after it:
-/// `imap-login: …`. Its process ID may follow the name: `imap-login(812): …`. A name that does not
-/// end in `-login` counts only before a text about a session.
+/// Splits a message such as `imap-login: …` or `imap-login(812): …` into the name of the login
+/// process and the rest from the colon on. If the name does not end in `-login`, the text after the
+/// colon must be about a session, else the result is `None`.
 #[must_use]
 pub fn login_process(message: &[u8]) -> Option<(&str, &[u8])> {
     let length = message.iter().take_while(|byte| envelope::is_in_process_name(**byte)).count();

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | sysklogd, BSD syslogd, busybox, older rsyslog | `Jun  1 00:00:45 vm last message repeated 3 times` |
 //! | syslog-ng | `Jun  1 00:00:45 vm Last message 'postfix/smtpd[9]: wa' repeated 3 times, suppressed by syslog-ng on vm` |
-//! | metalog | `                - Last output repeated 3 times -`, `… repeated twice -` for once more |
+//! | metalog | `                - Last output repeated 3 times -`, `… repeated twice -` (one more time) |
 //!
 //! The count belongs to the last message of the same host. If the line quotes a message, the count
 //! belongs to the last message of the same host that begins with the quoted text. Between that
@@ -23,21 +23,20 @@ use crate::journal::JournalEntry;
 pub(crate) const WORDS: [&str; 3] =
     ["last message repeated ", "Last message '", "- Last output repeated "];
 
-/// The number of lines to search backwards, because lines of other hosts may come between.
+/// The largest number of earlier lines to search. Lines of other hosts may come between.
 const MAX_LINES: usize = 1000;
 
-/// A line that counts repetitions.
 #[derive(Debug)]
 pub(crate) struct Repetition {
     /// The line with [`TAG`] before the count, for [`envelope::open`]; empty for metalog, whose
     /// lines have no envelope.
     text: Vec<u8>,
     pub(crate) times: u32,
-    /// The beginning of the counted message, perhaps with its program; `None` if it is not quoted.
+    /// The quoted beginning of the message, perhaps with its program; `None` without a quote.
     quoted: Option<Vec<u8>>,
 }
 
-/// The program to add to a line that counts repetitions, because such a line names none.
+/// The program to add to a line that counts repetitions, because such a line names no program.
 const TAG: &[u8] = b"repetition[0]: ";
 
 impl Repetition {
@@ -64,13 +63,12 @@ impl Repetition {
         Some(Self { text, times, quoted })
     }
 
-    /// The envelope of the line, which has its host and stamp.
     pub(crate) fn envelope(&self) -> Option<Envelope<'_>> {
         envelope::open(&self.text)
     }
 
-    /// Finds the line whose repetitions this line counts, and returns it as [plain] text. The lines
-    /// before this line are first `earlier`, then `later`.
+    /// Finds the line that this count belongs to, and returns it as [plain] text. `earlier` and
+    /// then `later` are the lines before the count.
     pub(crate) fn counted<'a>(&self, earlier: &'a [u8], later: &'a [u8]) -> Option<Cow<'a, [u8]>> {
         let host = self.envelope().and_then(|count| count.host.map(<[u8]>::to_vec));
         let lines =
@@ -82,7 +80,7 @@ impl Repetition {
             if is_part(line, lines.clone()) {
                 return None;
             }
-            // This line is another count of an earlier message.
+            // Skip another count of an earlier message.
             if WORDS.iter().any(|words| line.contains_str(words)) && Self::read(line).is_some() {
                 continue;
             }
@@ -104,7 +102,7 @@ impl Repetition {
 /// Whether a line of a container is a part of a longer line. The lines `before` it are in reverse order.
 fn is_part<'a>(line: &[u8], before: impl Iterator<Item = &'a [u8]>) -> bool {
     let Some((stream, is_part)) = ContainerStream::of_line(line) else { return false };
-    // A line that is not of a container ends the lines of both streams.
+    // A line that no container has written ends the lines of both streams.
     let mut before = before.map_while(ContainerStream::of_line);
     is_part || before.find(|(other, _)| *other == stream).is_some_and(|(_, is_part)| is_part)
 }
@@ -120,13 +118,12 @@ fn plain(line: &[u8]) -> Cow<'_, [u8]> {
     docker().or_else(entry).map_or(Cow::Borrowed(line), Cow::Owned)
 }
 
-/// Whether `other` is the same host as `host`. If one of them is missing, this assumes that the log
-/// has only one host.
+/// Whether `other` is the same host as `host`. If one host is missing, the result is true, because
+/// the log probably has only one host.
 fn is_of(host: Option<&[u8]>, other: Option<&[u8]>) -> bool {
     host.is_none() || other.is_none() || host == other
 }
 
-/// Number of repetitions and the quoted beginning of the message.
 fn read_count(text: &[u8]) -> Option<(u32, Option<&[u8]>)> {
     if let Some(count) = text.strip_prefix(b"- Last output repeated ") {
         let times = match count.strip_suffix(b" -")? {

@@ -29,7 +29,7 @@ use crate::unreadable::{UnreadableLine, source_of};
 use crate::year::AssumedYear;
 use crate::{Args, Daemon, docker, dovecot, envelope};
 
-/// Reads blocks of lines and appends records. Each thread has its own.
+/// Reads blocks of lines and appends records. Each thread has its own scanner.
 #[derive(Clone)]
 pub struct Scanner {
     search: Search,
@@ -38,7 +38,7 @@ pub struct Scanner {
     zone: Zone,
     server_zones: Vec<ServerZone>,
     reference_time: Option<DateTime<FixedOffset>>,
-    /// The time when a plain stream was written.
+    /// The time when an input without frames was written.
     written_at: Option<DateTime<FixedOffset>>,
     require_year: bool,
     server: Option<String>,
@@ -48,13 +48,12 @@ pub struct Scanner {
     stats: Stats,
     unreadable: Vec<UnreadableLine>,
     assumed_years: Vec<AssumedYear>,
-    /// The last hour of the servers that have no zone of their own.
+    /// The last hour in stamps of servers that are not in `server_zones`.
     last_hour: LastHour,
-    /// Whether a plain stream is journal entries; its first line decides.
+    /// Whether an input without frames is journal entries. Its first line decides.
     pub(crate) is_journal: Option<bool>,
 }
 
-/// The time, the host and the program of a message.
 struct LineHeader<'a> {
     time: Option<LineTime<'a>>,
     server: Option<Cow<'a, str>>,
@@ -72,7 +71,7 @@ impl Scanner {
     pub fn new(args: &Args, filter: &Filter) -> anyhow::Result<Self> {
         let daemons =
             if args.daemon.is_empty() { Daemon::ALL.to_vec() } else { args.daemon.clone() };
-        // `run` has already replaced a value that depends on the configuration.
+        // If the outcomes depend on the configuration, `run` has already set them in `args`.
         let outcomes = args.outcome.outcomes(&Logins::default());
         Ok(Self {
             search: Search::new(&daemons, &outcomes)?,
@@ -95,14 +94,14 @@ impl Scanner {
         })
     }
 
-    /// The same scanner for a plain stream that was written at this time, if it is known.
+    /// Sets when an input without frames was written; `None` if this time is unknown.
     #[must_use]
     pub fn written_at(self, written_at: Option<DateTime<FixedOffset>>) -> Self {
         Self { written_at, ..self }
     }
 
-    /// Reads whole lines and appends the records of attempts to `out`. An empty `lines` means that
-    /// a line was skipped because it is too long. Then each line that waits for its last part is
+    /// Reads whole lines and appends the records of attempts to `out`. If `lines` is empty, a line
+    /// was skipped because it is too long. In this case, each line that waits for its last part is
     /// counted as unreadable.
     pub fn block(&mut self, lines: &[u8], place: BlockPosition<'_>, out: &mut Vec<u8>) {
         if lines.is_empty() {
@@ -136,7 +135,7 @@ impl Scanner {
         let mut cut = long_docker_lines(lines).into_iter().peekable();
         let mut at = 0;
         while at < lines.len() {
-            // While a line waits for its last part, this reads one line after the other.
+            // While a line waits for its last part, read line by line.
             if waiting.is_empty() {
                 while cut.next_if(|start| *start < at).is_some() {}
                 let end = cut.peek().copied().unwrap_or(lines.len());
@@ -153,8 +152,8 @@ impl Scanner {
         }
     }
 
-    /// The hot loop: searches a whole block for texts, and reads only the lines that it finds.
-    /// Stops before a line that is the first part of a longer line, and returns its offset; else
+    /// The hot loop: searches a whole block for texts, and reads only the lines that have one. If a
+    /// line is the first part of a longer line, stops before it and returns its offset. Else
     /// returns the end of `range`.
     fn search(
         &mut self,
@@ -269,7 +268,6 @@ impl Scanner {
         self.entry_message(&entry, &message, input, out)
     }
 
-    /// Reads the message of an entry.
     fn entry_message(
         &mut self,
         entry: &JournalEntry,
@@ -311,8 +309,8 @@ impl Scanner {
         }
         let Some(daemon) = Daemon::of(&header.program, message) else {
             let is_attempt = self.daemons.iter().any(|daemon| daemon.is_likely(message))
-                // If the program is not in its usual place, `program` is the level, perhaps with
-                // JSON before it.
+                // If the program is in an unusual place, `program` is the level, perhaps with JSON
+                // before it.
                 || (header.program.ends_with("warning") && looks_like_postfix(message));
             return if is_attempt { Err(NOT_ITS_PROGRAM) } else { skip(message) };
         };
@@ -359,8 +357,8 @@ impl Scanner {
         Ok(())
     }
 
-    /// Whether `program` is one that logs attempts. This is the only evidence if journalctl has
-    /// left out the message.
+    /// Whether `program` is one of the programs that log attempts. If journalctl has left out the
+    /// message, only the program shows that the entry may be an attempt.
     fn is_of_a_server(&self, program: &str) -> bool {
         self.daemons.iter().any(|daemon| match daemon {
             Daemon::Postfix => program.ends_with("smtpd"),
@@ -435,15 +433,15 @@ impl Scanner {
 }
 
 /// The largest length of a line to read. Lines of syslog have at most a few thousand bytes. A limit
-/// is necessary because a record must not exceed its largest length, and one byte of a line can
-/// become three bytes of JSON.
+/// is necessary, because one byte of a line can become three bytes of JSON, and the length of a
+/// record is limited.
 const MAX_CANDIDATE: usize = MAX_JOINED;
 
-/// A stamp may be later than the last change of its log by this time. Other machines write to a
-/// log, too. Their clocks may be fast or in another zone, and zones are up to 26 hours apart
-/// (UTC-12 to UTC+14). Without this margin, such a line would get a date that is a year too early,
-/// and no digest would count it. The disadvantage: if a log holds a whole year, the lines of its
-/// first 26 hours get a date that is a year too late.
+/// How much later a stamp may be than the last change of its log. Other machines write to the log,
+/// too. Their clocks may be fast or in another zone, and zones are up to 26 hours apart (UTC-12 to
+/// UTC+14). Without this margin, a line with such a stamp would get a date that is a year too
+/// early, and no digest would count the line. The disadvantage: if a log contains a whole year, the
+/// lines of its first 26 hours get a date that is a year too late.
 const CLOCKS_DIFFER: TimeDelta = TimeDelta::hours(26);
 
 const NO_ENVELOPE: &str = "there is no readable time stamp and program before the message; if grep \
@@ -462,9 +460,9 @@ const NOT_ITS_PROGRAM: &str =
 
 const NOT_ITS_FORM: &str = "the message does not have a known format";
 
-/// Whether a message of Postfix's server begins like an attempt: only a client, and words that end
-/// in a colon, come before `: SASL `. Other messages can quote `: SASL ` from a client, but they
-/// have other words before it.
+/// Whether a message of Postfix's server begins like an attempt: only words that end in a colon,
+/// and a client, come before `: SASL `. Other messages can quote `: SASL ` from a client, but have
+/// other words before the quotation.
 fn looks_like_postfix(message: &[u8]) -> bool {
     message.split_once_str(": SASL ").is_some_and(|(front, _)| {
         let words = front.rsplit_once_str(" ").map_or(&b""[..], |(words, _client)| words);
@@ -472,7 +470,7 @@ fn looks_like_postfix(message: &[u8]) -> bool {
     })
 }
 
-/// Logs a line that has the words of an attempt but is something else, for debugging.
+/// For debugging, logs a line that has the words of an attempt but is not an attempt.
 #[expect(clippy::unnecessary_wraps, reason = "its callers return what it returns")]
 fn skip(message: &[u8]) -> Result<(), &'static str> {
     log::debug!("not an attempt: {}", String::from_utf8_lossy(message));

@@ -7,26 +7,26 @@ use regex::bytes::{Match, Regex};
 
 use crate::{Daemon, dovecot, grammar, partial, repetition};
 
-/// Two searches. A fast one finds a few texts in whole blocks. The other one looks for all words of
-/// attempts in these lines. Dovecot has many messages about failures, but each has an address, so
-/// one text (`ip=`) finds all of them. A search for thirty texts at once took twice as long.
+/// Two searches. The fast search finds lines with one of a few texts in whole blocks. The second
+/// search looks in these lines for all words of attempts. All messages of Dovecot about failures
+/// have an address, so one text (`ip=`) finds them. A search for thirty texts took twice as long.
 #[derive(Clone)]
 pub(crate) struct Search {
     pub(crate) attempts: Words,
     /// The texts of the fast search in lines: texts of attempts, and of lines that belong to
     /// another line.
     lines: Regex,
-    /// The texts of the fast search in journal entries. A message that is not UTF-8 is an array of
-    /// bytes there, so its words cannot be found. The search finds every such entry.
+    /// The texts of the fast search in journal entries. In an entry, a message that is not UTF-8 is
+    /// an array of bytes, without words to find. So the search finds every such entry.
     entries: Regex,
     hidden: Regex,
-    /// Words of an attempt of Postfix. The fast search looks only for their end. If their beginning
-    /// is before the text that it found, the second search is not needed.
+    /// Words of attempts of Postfix. The fast search looks only for the end of these words. If
+    /// their beginning comes before the found text, the second search is not needed.
     certain: Vec<&'static str>,
 }
 
-/// Texts to find in one line. To build a regex of Dovecot's forty texts would cost as much as the
-/// search of megabytes.
+/// Texts to find in one line. To build a regex of Dovecot's forty texts would take as long as to
+/// search megabytes.
 #[derive(Clone)]
 pub(crate) struct Words {
     /// Texts that begin with a parenthesis.
@@ -43,7 +43,6 @@ impl Words {
         Self { reasons, others: others.into_iter().map(Finder::new).collect(), has_ends }
     }
 
-    /// Whether `line` has one of the texts.
     pub(crate) fn is_match(&self, line: &[u8]) -> bool {
         let is_reason = |text: &[u8]| self.reasons.iter().any(|words| text.starts_with(words));
         self.others.iter().any(|words| words.find(line).is_some())
@@ -53,24 +52,24 @@ impl Words {
     }
 }
 
-/// The part of `words` that the fast search looks for. The search first looks for as many bytes of
-/// each text as the shortest text has: three. It compares the rest only after it has found these
-/// bytes. ` authent` is left out because a quarter of all lines have ` auth=`, which begins with
-/// the same bytes.
+/// The part of `words` that the fast search looks for. The search first looks for three bytes of
+/// each text, because the shortest text has three bytes. It compares the rest of a text only after
+/// it has found these bytes. A quarter of all lines have ` auth=`, which begins like ` authent`. So
+/// ` authent` is left out.
 fn rare(words: &'static str) -> &'static str {
     words.strip_prefix(" authent").unwrap_or(words)
 }
 
-/// The end of a line that journalctl writes instead of text that is not UTF-8 or has control
-/// characters: `[81B blob data]`. A user name can cause this.
+/// The end of `[81B blob data]`: journalctl writes such a line instead of a text that is not UTF-8
+/// or has control characters. A user name can cause this.
 pub(crate) const BLOB: &str = "B blob data]";
 
-/// A text in every line of Dovecot about a login: the end of `rip=`. If all texts had four bytes or
-/// more, the search would first look for four, which takes a third longer.
+/// A text in every line of Dovecot about a login: the end of `rip=`. If each text had four bytes or
+/// more, the search would first look for four bytes, and would take a third longer.
 const DOVECOT_ADDRESS: &str = "ip=";
 
 impl Search {
-    /// The first text at or after `from` in a block of entries of a journal, or of lines.
+    /// Finds the first text at or after `from`. If `journal` is true, `lines` are journal entries.
     pub(crate) fn find_at<'a>(
         &self,
         journal: bool,
@@ -116,8 +115,8 @@ impl Search {
         })
     }
 
-    /// Whether a line has the words of an attempt, or may have them. `front` is the beginning of the
-    /// line, and `text` is the text after it that the fast search has found.
+    /// Whether a line has the words of an attempt, or may have them. The fast search has found
+    /// `text` in the line, and `front` is the part of the line before `text`.
     pub(crate) fn is_candidate(
         &self,
         front: &[u8],

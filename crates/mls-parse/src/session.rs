@@ -1,9 +1,9 @@
 //! The lines that Postfix writes at the end of a session, which count its commands: `disconnect from
 //! unknown[192.0.2.1] ehlo=1 auth=0/2 quit=1 commands=2/4`.
 //!
-//! This session had two AUTH commands, and none of them succeeded. Postfix writes a line with
-//! `SASL` about each command that failed or that the client aborted. It writes no such line if it
-//! did not check a password (`smtpd_sasl_auth_cmd()`, `src/smtpd/smtpd_sasl_proto.c`):
+//! This session had two AUTH commands, and none succeeded. Postfix writes a line with `SASL` about
+//! each command that failed or that the client aborted. It checks no password and writes no such
+//! line (`smtpd_sasl_auth_cmd()`, `src/smtpd/smtpd_sasl_proto.c`) in these cases:
 //!
 //! - the service offers no login;
 //! - the client does not use TLS, and `smtpd_tls_auth_only` is set;
@@ -12,9 +12,9 @@
 //! - a milter refuses the command;
 //! - the client left before it sent the password.
 //!
-//! No password was tested, so mls-parse does not record these commands as failures. But a log may
-//! lack the lines with `SASL`, for example because it is filtered by level. Then only the counts at
-//! the end of the sessions show the attempts. `--stats` shows the sum of these counts.
+//! No password was tested, so mls-parse does not record these commands as failures. But if a log is
+//! filtered by level, it may not contain the lines with `SASL`. Only the counts at the end of the
+//! sessions then show the attempts. `--stats` shows the sum of these counts.
 
 use std::sync::LazyLock;
 

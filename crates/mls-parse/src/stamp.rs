@@ -29,7 +29,7 @@ pub(crate) fn split(text: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((&text[..end], &rest[blanks..]))
 }
 
-/// Whether a stamp names a point in time for readers in any zone: it has a zone or counts seconds.
+/// Whether a stamp is the same point in time in every zone: it has a zone or counts seconds.
 pub(crate) fn is_absolute(stamp: &[u8]) -> bool {
     match stamp {
         [b'@', ..] => true,
@@ -45,7 +45,7 @@ pub(crate) fn is_absolute(stamp: &[u8]) -> bool {
     }
 }
 
-/// Whether a stamp names its year, or a point in time.
+/// Whether the year of a stamp is known: the stamp has a year, or counts seconds.
 pub(crate) fn has_year(stamp: &[u8]) -> bool {
     let is_named = |word: &[u8]| is_year(word) || is_date(word);
     matches!(stamp.first(), Some(b'@' | b'0'..=b'9'))
@@ -77,7 +77,7 @@ fn after_digits(text: &[u8]) -> Option<usize> {
 fn after_letters(text: &[u8]) -> Option<usize> {
     let mut end = word_end(text, 0)?;
     if !is_month(&text[..end]) {
-        // The word is a weekday, in any language.
+        // The word must be a weekday, in any language.
         let word = &text[..end];
         if word.len() > 12 || word.iter().any(|byte| byte.is_ascii_digit() || *byte == b':') {
             return None;
@@ -108,8 +108,8 @@ fn word_end(text: &[u8], start: usize) -> Option<usize> {
     (length > 0).then_some(start + length)
 }
 
-/// The end of the next word after the one that ends at `end`, if the word fits. Days are padded with
-/// a blank.
+/// The end of the word after `end`, if `fits` accepts the word. More than one blank may come before
+/// the word, as in `Jun  1`.
 fn next_if(text: &[u8], end: usize, fits: impl Fn(&[u8]) -> bool) -> Option<usize> {
     let start = end + text.get(end..)?.iter().take_while(|byte| **byte == b' ').count();
     let end = word_end(text, start)?;
@@ -173,14 +173,14 @@ fn is_unix(word: &[u8]) -> bool {
         && is_digits(&word[dot + 1..])
 }
 
-/// Whether a word that begins with `@` is TAI64 or TAI64N: 16 hexadecimal digits for the second,
-/// and in TAI64N 8 for the nanoseconds.
+/// Whether a word is TAI64 or TAI64N: `@`, 16 hexadecimal digits for the second, and in TAI64N 8
+/// more digits for the nanoseconds.
 fn is_tai(word: &[u8]) -> bool {
     matches!(word.len(), 17 | 25) && word[1..].iter().all(u8::is_ascii_hexdigit)
 }
 
-/// Whether `word` has a digit for each `0` of `shape`, and the same character as `shape` in all
-/// other places. A loop without an early exit compiles to a few vector instructions.
+/// Whether `word` has a digit for each `0` of `shape`, and otherwise the same characters as
+/// `shape`. A loop without an early exit compiles to a few vector instructions.
 fn has_shape<const N: usize>(word: &[u8], shape: &[u8; N]) -> bool {
     let largest = |shape: u8| if shape == b'0' { 9 } else { 0 };
     word.len() == N

@@ -11,16 +11,17 @@ use crate::journal::JournalEntry;
 use crate::repetition::Repetition;
 use crate::{docker, envelope, partial};
 
-/// The client chooses the name of a mechanism. Names beyond this number are counted together.
+/// The largest number of names of mechanisms. A client chooses the name of its mechanism. All
+/// further names are counted together.
 const MAX_MECHANISMS: usize = 100;
 
 /// Counts of one run; [`Display`](fmt::Display) is what `--stats` prints.
 #[derive(Clone, Debug, Default)]
 pub struct Stats {
-    /// The number of lines. This and `events` are counted only with `--stats` or the log level
-    /// `info`, because counting the lines reads every byte once more.
+    /// The number of lines. This number and `events` are counted only with `--stats` or the log
+    /// level `info`, because counting the lines reads every byte once more.
     pub(crate) lines: u64,
-    /// The input has no frames.
+    /// Whether the input has no frames.
     pub(crate) is_plain: bool,
     pub(crate) candidates: u64,
     pub(crate) ignored: u64,
@@ -29,7 +30,7 @@ pub struct Stats {
     /// not counted.
     pub(crate) refused_commands: Option<u64>,
     events: BTreeMap<(Outcome, String), u64>,
-    /// The first line of the input. It is stored only if no line of a log was found before.
+    /// The first line of the input. It is stored only while no line of a log was found.
     first: Option<Vec<u8>>,
     is_log: bool,
 }
@@ -44,8 +45,8 @@ impl Stats {
         self.count(outcome, mechanism.unwrap_or("no mechanism"), 1);
     }
 
-    /// Checks whether one of `lines` is a line of a log, unless an earlier line was one. Usually
-    /// the first line is one.
+    /// Notes whether the input is a log. If no earlier line was a line of a log, checks `lines`.
+    /// Usually the first line is enough.
     pub(crate) fn recognize(&mut self, lines: &[u8]) {
         /// The largest number of lines to check in a block.
         const SAMPLE: usize = 1000;
@@ -106,7 +107,7 @@ impl Stats {
         *self.events.entry((outcome, mechanism.to_owned())).or_default() += n;
     }
 
-    /// Adds what another scanner has seen of the same input.
+    /// Adds the counts of another scanner for the same input.
     pub(crate) fn add(&mut self, other: &Self) {
         self.lines += other.lines;
         self.candidates += other.candidates;
@@ -130,7 +131,7 @@ fn is_log_line(line: &[u8]) -> bool {
     if line.starts_with(b"{") {
         return docker::is_line(line) || JournalEntry::parse(line).is_some();
     }
-    // Syslog daemons write marks, which have no program, if nothing else happens. So the few new
+    // If nothing else happens, syslog daemons write `-- MARK --`, without a program. So the new
     // lines of a log may be only such lines.
     envelope::open(line).is_some()
         || Repetition::read(line).is_some()

@@ -1,5 +1,4 @@
-//! Lines that look like an attempt but cannot be parsed: one warning for all of them, and a file
-//! that keeps them.
+//! Warns about lines that look like an attempt but cannot be parsed, and saves them in a file.
 
 use std::fs::File;
 use std::io::Write;
@@ -18,7 +17,7 @@ const MAX_SIZE: u64 = 10 << 20;
 /// The time between two warnings of a run.
 const WARN_EVERY: Duration = Duration::from_mins(5);
 
-/// The largest number of bytes of a line to show.
+/// The largest number of bytes of a line to show in a warning.
 const SHOWN: usize = 300;
 
 /// The name of a source in messages.
@@ -26,7 +25,6 @@ pub(crate) fn source_of<'a>(segment: Option<&'a Segment<'_>>) -> &'a str {
     segment.map_or("stdin", |segment| &segment.source)
 }
 
-/// A line that could not be read.
 #[derive(Clone, Debug)]
 pub(crate) struct UnreadableLine {
     pub(crate) source: String,
@@ -35,19 +33,18 @@ pub(crate) struct UnreadableLine {
     pub(crate) line: Vec<u8>,
 }
 
-/// Counts unreadable lines, warns of them, and keeps them.
+/// Counts unreadable lines, warns of them, and saves them in the file of `--rejects`.
 pub(crate) struct Unread {
     file: Option<RejectsFile>,
     /// The number of lines since the last warning, and the first of these lines.
     count: u64,
     first: Option<UnreadableLine>,
     warned: Instant,
-    /// The time between two warnings.
     pub(crate) every: Duration,
 }
 
 impl Unread {
-    /// Keeps the lines in the file `path`, if one is given.
+    /// If `path` is given, opens this file for the unreadable lines.
     pub(crate) fn open(path: Option<&Path>) -> anyhow::Result<Self> {
         let file = path.map(RejectsFile::open).transpose()?;
         Ok(Self { file, count: 0, first: None, warned: Instant::now(), every: WARN_EVERY })
@@ -99,7 +96,7 @@ impl RejectsFile {
         Ok(Self { file, path: path.to_owned(), room: MAX_SIZE.saturating_sub(size) })
     }
 
-    /// Keeps a line if the file is not full.
+    /// Writes a line if the file is not full.
     fn keep(&mut self, line: &[u8]) {
         let length = line.len() as u64 + 1;
         if self.room == 0 {

@@ -1,10 +1,10 @@
-//! Two threads take turns. Each reads a batch and scans it while the other one reads or scans. The
-//! records of a batch are written after those of earlier batches. If an earlier batch is not
-//! written yet, a thread leaves its records to the other thread, which writes them later. Waiting
-//! would be slow: to be woken takes as long as to scan a batch.
+//! Two threads take turns. Each thread reads a batch and scans it, while the other thread reads or
+//! scans. The records are written in the order of the batches. If an earlier batch is not written
+//! yet, a thread leaves its records to the other thread, which writes them later. To wait would be
+//! slow: to wake a thread takes as long as to scan a batch.
 //!
-//! To read a pipe, the kernel copies the bytes, which costs as much as the search. So the thread
-//! that reads a batch also scans it, because the cache of its core has the bytes.
+//! To read a pipe, the kernel copies the bytes, which takes as long as the search. After the copy,
+//! the cache of the core has the bytes. So the thread that reads a batch also scans it.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,13 +22,13 @@ use crate::{Scanner, Stats};
 /// The number of threads. More threads would only wait for each other.
 const THREADS: usize = 2;
 
-/// The largest number of batches whose records are left to the other thread.
+/// The largest number of batches whose records a thread leaves to the other thread.
 const MAX_LEFT: usize = 4;
 
 struct Shared {
     reading: Mutex<Reading>,
     writing: Mutex<Writing>,
-    /// The number of the next batch to write has changed.
+    /// Wakes a thread that waits, after a batch was written.
     written: Condvar,
 }
 
@@ -37,10 +37,10 @@ struct Reading {
     has_ended: bool,
     /// Number of batches that were read.
     batches: u64,
-    /// Whether a plain stream is journal entries; its first line decides.
+    /// Whether an input without frames is journal entries. Its first line decides.
     is_journal: Option<bool>,
-    /// Whether the stream is plain, and the lines that wait for their last part at its end are not
-    /// counted yet.
+    /// Whether the input has no frames, and its lines that wait for their last part at the end are
+    /// not counted yet.
     is_plain: bool,
 }
 
@@ -50,12 +50,11 @@ struct Writing {
     years: AssumedYears,
     /// Number of batches that were written.
     batches: u64,
-    /// The results of the batches after the next one to write, in order.
+    /// The results that a thread has left to the other thread, in the order of their batches.
     left: VecDeque<Results>,
     stats: Stats,
 }
 
-/// The results of a batch.
 #[derive(Default)]
 struct Results {
     records: Vec<u8>,
@@ -63,7 +62,6 @@ struct Results {
     years: Vec<AssumedYear>,
 }
 
-/// Scans `blocks` to their end.
 pub(crate) fn run(
     blocks: Blocks,
     scanner: &Scanner,
@@ -108,7 +106,7 @@ pub(crate) fn run(
             Ok(Ok(())) => {}
             Ok(error) => break error,
             Err(RecvTimeoutError::Disconnected) => break Ok(()),
-            // While no new lines arrive, only this warns about unreadable lines.
+            // While no new lines arrive, nothing else warns about unreadable lines.
             Err(RecvTimeoutError::Timeout) => lock(&shared.writing).unread.warn(),
         }
     };
@@ -152,7 +150,7 @@ impl Shared {
         Ok(())
     }
 
-    /// The next batch or the error instead of it, and its number.
+    /// Reads the next batch. Returns its number, and the batch or an error; `None` after the end.
     fn read(&self, spent: Batch, scanner: &mut Scanner) -> Option<(u64, anyhow::Result<Batch>)> {
         let mut reading = lock(&self.reading);
         // `Blocks::next` gets an empty `pause`, because `Writing::write` flushes after each batch.
@@ -174,14 +172,14 @@ impl Shared {
         Some((reading.batches - 1, read))
     }
 
-    /// Writes the results of batch `number` if all earlier batches are written. Otherwise leaves
-    /// them to the other thread, or waits if `waits` is true or too many are left. Returns memory
-    /// to use again.
+    /// Writes the results of batch `number` after all earlier batches. If these are not written
+    /// yet, leaves the results to the other thread. If `waits` is true, or if too many results were
+    /// left, waits instead. Returns memory to use again.
     fn write(&self, number: u64, mut results: Results, waits: bool) -> anyhow::Result<Results> {
         let mut writing = lock(&self.writing);
         while writing.batches != number {
-            // There are only two threads, so the other one has the next batch. It writes these
-            // results after its own.
+            // There are only two threads, so the other thread has the next batch. It writes these
+            // results after the results of that batch.
             if !waits && writing.left.len() < MAX_LEFT {
                 writing.left.push_back(results);
                 return Ok(Results::default());
@@ -210,13 +208,13 @@ impl Writing {
     }
 }
 
-/// Whether a block is not empty. An empty block means a line that was skipped because it is too
-/// long.
+/// Whether a block has lines. A block without lines means that a line was skipped, because it is
+/// too long.
 fn is_not_skipped(block: &Block<'_>) -> bool {
     !matches!(block, Block::Lines(b"", _))
 }
 
-/// Locks `mutex`, also after a panic: the run then ends, so nothing uses the data.
+/// Locks `mutex`, even after a panic: a panic ends the run, so nothing uses the data.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -233,7 +231,7 @@ mod tests {
     use super::*;
     use crate::Args;
 
-    /// Sends each warning.
+    /// Sends each warning to the test.
     struct Log(Mutex<Sender<String>>);
 
     impl log::Log for Log {

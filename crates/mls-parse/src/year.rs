@@ -1,4 +1,4 @@
-//! Years that are missing in time stamps and unknown from the input.
+//! Warns about years that mls-parse assumes, because the time stamps have no year.
 
 use std::collections::BTreeSet;
 
@@ -8,11 +8,11 @@ use mls_diag::Exit;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AssumedYear {
     pub(crate) year: i32,
-    /// Offset in the plain stream of the first line that got it.
+    /// The offset in the input of the first line that got this year.
     pub(crate) offset: u64,
 }
 
-/// The reaction to assumed years: a warning for each, or the end of the run.
+/// Warns of each assumed year, or ends the run.
 pub(crate) struct AssumedYears {
     is_error: bool,
     /// The years that were reported. [`Clock`](crate::clock::Clock) tries only a few years, so a
@@ -25,7 +25,7 @@ impl AssumedYears {
         Self { is_error, known: BTreeSet::new() }
     }
 
-    /// Warns about new years. Exit 65 for the first one if years are required.
+    /// Warns of years not reported before. If `is_error` is true, returns an error (exit code 65).
     pub(crate) fn add(&mut self, years: &[AssumedYear]) -> anyhow::Result<()> {
         const WHAT: &str = "time stamps have no year, and it is not known when the log was written";
         const CURE: &str = "give --reference-time, or read the file with mls-tail --framed";

@@ -1,4 +1,4 @@
-//! Every kind of envelope, opened.
+//! Tests of every kind of envelope.
 
 use mls_parse::envelope::open;
 
@@ -271,7 +271,7 @@ fn text_of_a_client_is_never_read_as_another_line() {
         let line = format!("Jun  1 00:00:45 vm {program}: {forged}");
         assert_eq!(open(line.as_bytes()).unwrap().message, forged.as_bytes(), "{line}");
     }
-    // Without a stamp, only the tag of a mail server is the beginning of a line.
+    // A message without a stamp is a line only if it begins with the tag of a mail server.
     for message in ["cron[74]: a", "postfix/smtpd: a", "see postfix/smtpd[74]: a", "auth-login: a"]
     {
         let line = format!("Jun  1 00:00:45 vm app[7]: {message}");

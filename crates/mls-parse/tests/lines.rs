@@ -28,7 +28,7 @@ const OTHERS: [&str; 13] = [
     "Jun  1 00:00:45 vm postfix/smtpd[7]: warning: x[192.0.2.1]: SASL \"X authentication failed: bad password, sasl_username=ceo@victim.example, and it goes on until it is c authentication failed: Invalid authentication mechanism, sasl_username=a\" b",
 ];
 
-/// Reads everything. Its search is built once.
+/// A scanner for all servers and outcomes. All tests share its search, which takes long to build.
 static SCANNER: LazyLock<Scanner> = LazyLock::new(|| {
     let args = [
         "mls-parse",
@@ -46,7 +46,6 @@ fn scan(lines: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The records and the counts of some lines.
 fn parse(args: &[&str], segment: Option<&Segment<'static>>, lines: &str) -> (Vec<u8>, String) {
     let args = Args::parse_from([&["mls-parse"], args].concat());
     let mut scanner = Scanner::new(&args, &mls_config::config::Filter::default()).unwrap();

@@ -1,5 +1,4 @@
-//! The scanner reads lines that belong to other lines, lines in JSON, and lines that it cannot
-//! parse.
+//! Tests of lines that belong to other lines, lines in JSON, and lines that cannot be parsed.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use clap::Parser;
@@ -69,7 +68,7 @@ fn container(line: &str, number: u32) -> String {
 fn parts_of_a_line_are_joined_wherever_the_block_begins() {
     let line = format!("Jun  1 00:00:45 mx postfix/smtpd[7]: {FAILURE}");
     let part = |tag: &str, text: &str| format!("2026-06-01T00:00:45.1Z stdout {tag} {text}\n");
-    // Also within the words that the search looks for.
+    // Some cuts are inside the words that the search looks for.
     for cuts in [[10, 50], [50, 100], [88, 95], [95, 96]] {
         let parts = [
             part("P", &line[..cuts[0]]),
@@ -82,7 +81,7 @@ fn parts_of_a_line_are_joined_wherever_the_block_begins() {
             let at = parts[..blocks].concat().len();
             assert_eq!(read(&whole[..at], &whole[at..]), one("mx", 1, last), "{cuts:?} {blocks}");
         }
-        // The block with the last part reads the line, and no other one.
+        // The block with the last part reads the line, and no other block does.
         assert_eq!(read("", &whole[..last]), [], "{cuts:?}");
     }
 }
@@ -93,7 +92,7 @@ fn objects_of_docker_are_joined_wherever_they_cut_the_words() {
     let other = docker("Jun  1 00:00:44 mx postfix/smtpd[7]: connect from unknown[192.0.2.1]");
     let line = format!("Jun  1 00:00:45 mx postfix/smtpd[7]: {FAILURE}");
     for at in 60..93 {
-        // The words are the last ones of a reason of 16 KiB.
+        // A long client name moves the words to the cut after 16 KiB.
         let front = "Jun  1 00:00:45 mx postfix/smtpd[7]: ";
         let fill = "x".repeat(16 * 1024 - at);
         let name = format!("warning: {fill}[192.0.2.1]: ");
@@ -137,7 +136,7 @@ fn a_counter_adds_attempts_to_the_message_before_it_in_every_form_of_log() {
     let cri = |line: &str| format!("2026-06-01T00:00:45.1Z stdout F {line}\n");
     for wrap in [&plain as &dyn Fn(&str) -> String, &cri, &docker] {
         let (failure, counter) = (wrap(&failure), wrap(counter));
-        // In the next run, or in the next file after rotation, the failure stands before the block.
+        // In the next run, or after a rotation, the failure is in the lines before the block.
         assert_eq!(read(&failure, &counter), one("mx", 4, failure.len()), "{failure}");
         let both = [one("mx", 1, 0), one("mx", 4, failure.len())].concat();
         assert_eq!(read("", &(failure.clone() + &counter)), both, "{failure}");
@@ -185,7 +184,7 @@ fn a_part_after_nul_bytes_continues_the_line() {
     let lines = [part("P", &line[..30]), part("P", &line[30..60]), part("F", &line[60..])];
     for nul in [1, 9000, 70_000] {
         let nul = "\0".repeat(nul);
-        // Only in front of the first part the NUL bytes do not make the line longer.
+        // NUL bytes make the line longer, except before the first part.
         for at in 0..3 {
             let mut lines = lines.clone();
             lines[at].insert_str(0, &nul);
@@ -197,7 +196,7 @@ fn a_part_after_nul_bytes_continues_the_line() {
                 let found = scan(&mut scanner, "/log", &before, &lines[cut..].concat()).len();
                 let stats = scanner.stats().to_string();
                 assert_eq!(found, usize::from(is_read), "{} {at} {cut}: {stats}", nul.len());
-                // The block that has the end of the longest part counts the line.
+                // The block that contains the longest part counts the line.
                 let counts = !is_read && cut <= at;
                 let unparsable = format!("unparsable: {}\n", u8::from(counts));
                 assert!(stats.contains(&unparsable), "{} {at} {cut}: {stats}", nul.len());
@@ -244,7 +243,7 @@ fn a_line_that_dockers_journald_driver_has_cut_is_joined_or_counted() {
         entry.as_object_mut().unwrap().insert("PRIORITY".into(), "6".into());
         entry.to_string() + "\n"
     };
-    // Since Docker 19.03, and before.
+    // `new` is for Docker 19.03 and later, `old` for earlier versions.
     let new = |number: u32| {
         let mut members = json!({
             "CONTAINER_PARTIAL_ID": "id", "CONTAINER_PARTIAL_ORDINAL": (number + 1).to_string(),

@@ -112,13 +112,13 @@ fn a_line_whose_last_part_is_missing_at_the_end_is_counted_once() {
     let other = format!("Jun  1 00:00:45 mx cron[7]: {name}");
     for (text, expected) in [
         (&failure[..], 1),
-        // The words of the failure may follow.
+        // The missing part may contain the words of the failure.
         (front, 1),
         (&other, 0),
     ] {
         let short = part(text);
         let long = short.clone() + &part(&name).repeat(100);
-        // The next run joins short parts.
+        // If the input has frames, the next run joins the short parts.
         for (input, expected) in [
             (&long, expected),
             (&framed(&long), expected),

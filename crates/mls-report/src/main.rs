@@ -1,4 +1,4 @@
-//! The `mls-report` program. The documentation of the library is its manual.
+//! The program `mls-report`. The documentation of the library is the manual.
 
 fn main() -> std::process::ExitCode {
     mls_cli::main(mls_report::run)

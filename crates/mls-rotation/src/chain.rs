@@ -26,15 +26,15 @@ pub struct Layout {
     /// The directory of the rotated files (`olddir` of logrotate), if it is not the directory of the log. A
     /// relative path starts at the directory of the log.
     pub olddir: Option<PathBuf>,
-    /// A pattern of names of further rotated files. The names are compared without the ending of a
-    /// compression.
+    /// A pattern for the names of other rotated files. A name is compared with and without its
+    /// ending, such as `.gz`.
     pub pattern: Option<glob::Pattern>,
 }
 
 /// A log and its rotated files. All of them are open, so rotation cannot remove them from this chain.
 #[derive(Debug, Default)]
 pub struct Chain {
-    /// The files, oldest first. The log itself is the last one, if it exists.
+    /// The files, oldest first. If the log itself exists, it is the last file.
     pub files: Vec<ChainFile>,
     /// Rotated files that are compressed by a method that this crate does not read.
     pub unsupported: Vec<(PathBuf, FileStat)>,
@@ -50,8 +50,8 @@ pub fn is_rotated_from(log: &Path, path: &Path) -> bool {
     log.parent() == path.parent() && age(log_name.as_bytes(), stem).is_some()
 }
 
-/// Returns a rotated file of `log` whose name is newer than the name of `path`. The file `path`
-/// need not exist.
+/// Returns a rotated file of `log` that is newer than `path` by its name; `None` if no file is.
+/// `path` need not exist.
 ///
 /// # Errors
 /// If the directory cannot be read.
@@ -87,7 +87,7 @@ impl Chain {
     /// empty.
     ///
     /// # Errors
-    /// Exit 66 or 77 for a file that cannot be opened, 75 if its files are renamed all the time.
+    /// Exit 66 or 77 if a file cannot be opened, 75 if the files are renamed all the time.
     pub fn open(path: &Path, layout: &Layout) -> anyhow::Result<Self> {
         for _ in 0..TRIES {
             if let Some(mut chain) = Self::try_open(path, layout)? {
@@ -102,8 +102,8 @@ impl Chain {
         )))
     }
 
-    /// Returns whether all files still have the size that they had when they were opened; the log
-    /// itself may have grown. Another size means that a file was copied or truncated meanwhile.
+    /// Returns whether no file has changed its size since it was opened. Only the log itself may
+    /// have grown. Any other change shows that a file was copied or truncated meanwhile.
     #[must_use]
     pub fn is_unchanged(&self) -> bool {
         self.files.iter().all(|file| {
@@ -205,8 +205,8 @@ struct NamedFile {
     compression: NamedCompression,
 }
 
-/// Returns the directory of the rotated files. Follows a symbolic link at `path`, even if its
-/// target does not exist, because rotation happens in the directory of the target.
+/// Returns the directory of the rotated files. If `path` is a symbolic link, this is the directory
+/// of the target, because rotation happens there. The target need not exist.
 fn rotated_directory(path: &Path, layout: &Layout) -> PathBuf {
     let directory = directory_of(&target_of(path));
     match &layout.olddir {
@@ -221,8 +221,8 @@ fn target_of(path: &Path) -> PathBuf {
         .unwrap_or_else(|_| path.to_owned())
 }
 
-/// Returns the names of the files of a log. If both X and X.gz exist, gzip(1) is not finished or was
-/// interrupted; then X counts.
+/// Returns the names of the files of a log. If both X and X.gz exist, gzip(1) is running or was
+/// interrupted. So only X is in the result.
 fn list(path: &Path, directory: &Path, layout: &Layout) -> anyhow::Result<Vec<NamedFile>> {
     let mut names: Vec<NamedFile> = Vec::new();
     if !layout.live_only {
@@ -246,7 +246,7 @@ fn list(path: &Path, directory: &Path, layout: &Layout) -> anyhow::Result<Vec<Na
     };
     names.sort_by_cached_key(|name| (stem(name), name.compression));
     names.dedup_by(|name, first| stem(name) == stem(first));
-    // A link to itself counts as existing. The error of opening it says what is wrong.
+    // A link to itself gives another error, so it stays in the list: opening it says what is wrong.
     let missing = fs::metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
     if !missing {
         let (_, compression) = split_compression(path.as_os_str().as_bytes());
@@ -264,9 +264,9 @@ fn age_of(log: &OsStr, stem: &[u8], name: &[u8], layout: &Layout) -> Option<Age>
     })
 }
 
-/// Sorts the files, oldest first. Names of one kind say which file is older, even if the clock was wrong. For
-/// names of different kinds, and for names that only match a pattern, the times of the last change decide.
-/// Renaming and gzip(1) do not change these times.
+/// Sorts the files, oldest first. Names of one kind (dates or numbers) say which file is older,
+/// even if the clock was wrong. For names of different kinds, and for names that only match a
+/// pattern, the times of the last change decide. Renaming and gzip(1) do not change these times.
 fn in_order(files: Vec<(Option<Age>, ChainFile)>) -> Vec<ChainFile> {
     let mut groups: Vec<Vec<(Age, ChainFile)>> = Vec::new();
     let mut live = None;
@@ -286,7 +286,7 @@ fn in_order(files: Vec<(Option<Age>, ChainFile)>) -> Vec<ChainFile> {
         });
         group.reverse();
     }
-    // The last file of each group is the oldest of the group. The oldest of these comes next.
+    // The last file of each group is its oldest file. The oldest of these last files comes next.
     let mut ordered = Vec::new();
     let next = |groups: &[Vec<(Age, ChainFile)>]| {
         let oldest = |group: &Vec<(Age, ChainFile)>| {
@@ -303,7 +303,7 @@ fn in_order(files: Vec<(Option<Age>, ChainFile)>) -> Vec<ChainFile> {
 
 enum Opened {
     File(File, FileStat),
-    /// It was renamed or removed a moment ago.
+    /// The file was renamed or removed a moment ago.
     Gone,
     /// A directory, a device, a FIFO.
     Other,

@@ -1,5 +1,5 @@
-//! Finds the part of a chain that was committed by its sink, the tool that appends to the newest
-//! file.
+//! Finds how much of a chain its sink has committed. The sink is the tool that appends to the
+//! newest file.
 
 use std::io;
 use std::path::Path;
@@ -10,8 +10,8 @@ use mls_state::cursor_file::{CursorFile, Fingerprint};
 
 use crate::{Chain, ChainFile, Point};
 
-/// The data in the sink's cursor file about the file that it appends to, and about its rotated
-/// files.
+/// The fingerprints in the cursor file of a sink: of the file that the sink appends to, and of its
+/// rotated files.
 #[derive(Clone, Debug)]
 pub struct Committed {
     current: Fingerprint,
@@ -19,7 +19,7 @@ pub struct Committed {
 }
 
 impl Committed {
-    /// Reads the cursor file at `path`. Before the first commit there is none, so nothing is committed.
+    /// Reads the cursor file at `path`. If it does not exist yet, nothing is committed.
     ///
     /// # Errors
     /// Those of [`CursorFile::load`].
@@ -36,8 +36,8 @@ impl Committed {
         Self { current, rotated: cursor.rotated.clone() }
     }
 
-    /// Returns where in `chain` the last commit ends; `None` if nothing was committed, or if no file holds
-    /// what was committed.
+    /// Returns the end of the last commit in `chain`; `None` if nothing was committed, or if no
+    /// file has the committed bytes.
     ///
     /// # Errors
     /// Any I/O error.
@@ -50,8 +50,8 @@ impl Committed {
         if chain.files[newest].has_rows(offset)? {
             return Ok(Some(Point { file: newest, offset }));
         }
-        // Only the header is committed. Every CSV begins with it, so the prefix can match an older
-        // file. Accept the file only if it is newer than all rotated files that the cursor knows.
+        // Only the header is committed, and all CSV files have this header. So accept the file only
+        // if it is newer than all rotated files that the cursor knows.
         let is_newer = match self.rotated.first() {
             Some(after) => match chain.newest_with_prefix(after)? {
                 Some(known) => newest > known,
@@ -62,9 +62,9 @@ impl Committed {
         Ok(is_newer.then_some(Point { file: newest, offset }))
     }
 
-    /// Limits each file to its committed part. If the sink has not yet noticed a rotation of its
-    /// file, the last commit ends in a rotated file, and no byte of newer files is committed. Does
-    /// not look into compressed files for which `is_read` is true.
+    /// Limits each file to its committed part. If the sink has not noticed the last rotation yet,
+    /// its last commit ends in a rotated file. No byte of the newer files is committed. Does not
+    /// read compressed files for which `is_read` is true.
     ///
     /// # Errors
     /// Exit 74 if reading fails.

@@ -31,13 +31,12 @@ pub enum Compression {
 /// Largest memory of a decoder in bytes. `xz -9` needs 65 MiB.
 const MAX_MEMORY: u32 = 96 << 20;
 
-/// The number of compressed bytes that one read asks for.
+/// How many compressed bytes are read at once.
 const PACKED: usize = 128 * 1024;
 
 impl Compression {
     pub(crate) const ALL: [Self; 4] = [Self::Gzip, Self::Xz, Self::Bzip2, Self::Zstd];
 
-    /// Returns the ending of a file name.
     pub(crate) fn ending(self) -> &'static str {
         match self {
             Self::Gzip => ".gz",
@@ -58,7 +57,7 @@ impl Compression {
         }
     }
 
-    /// Returns the method of a file, from its first bytes.
+    /// Returns the compression of a file that begins with `first`.
     #[must_use]
     pub fn of_content(first: &[u8]) -> Option<Self> {
         let name = compression_of(first)?;
@@ -76,7 +75,6 @@ impl Compression {
         }
     }
 
-    /// Compresses all of `content` into `packed`.
     pub(crate) fn compress(
         self,
         content: &mut impl Read,
@@ -106,8 +104,8 @@ impl Compression {
     }
 }
 
-/// The newest MTIME (RFC 1952, section 2.3.1) of the gzip members that were read. gzip(1) stores
-/// the last change of the log there.
+/// The newest MTIME (RFC 1952, section 2.3.1) of the gzip members that were read. In MTIME, gzip(1)
+/// stores the time of the last change of the log.
 #[derive(Clone, Debug, Default)]
 pub struct CompressedAt(Arc<AtomicU32>);
 
@@ -138,7 +136,6 @@ impl CompressedAt {
     }
 }
 
-/// Decompresses gzip and reads the header of each member.
 struct DatedGzip<R> {
     content: MultiGzDecoder<R>,
     newest: CompressedAt,
@@ -154,7 +151,7 @@ impl<R: BufRead> Read for DatedGzip<R> {
     }
 }
 
-/// Returns whether an error of a decoder says that the bytes are damaged. If reading failed, a
+/// Returns whether a decoder failed because the bytes are damaged. If the file could not be read, a
 /// cause of the error has an error number of the system.
 pub(crate) fn is_damage(error: &io::Error) -> bool {
     let causes = std::iter::successors(error.get_ref().map(|cause| cause as &dyn Error), |cause| {
@@ -164,8 +161,8 @@ pub(crate) fn is_damage(error: &io::Error) -> bool {
     error.raw_os_error().is_none() && numbers.all(|number| number.is_none())
 }
 
-/// A reader or writer that hides its errors. After the first one, a reader is at its end, and a writer
-/// discards everything.
+/// A reader or writer that hides its errors. After the first error, a reader returns no more bytes,
+/// and a writer discards all bytes.
 struct Careful<T> {
     inner: T,
     result: io::Result<()>,

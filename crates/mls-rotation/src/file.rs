@@ -1,4 +1,4 @@
-//! One file of a chain. Offsets are those of the decompressed bytes.
+//! One file of a chain. Offsets count decompressed bytes.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 use crate::Compression;
 use crate::lines::Lines;
 
-/// What stat(2) says about a file. If all values are the same as at the last read, there is nothing
-/// new to read. If some differ, they do not show which file it is: inode numbers are used again,
-/// and clocks jump. Then only the content identifies the file.
+/// What stat(2) says about a file. If no value has changed since the last read, there is nothing
+/// new to read. If a value has changed, only the content identifies the file: inode numbers are
+/// used again, and clocks jump.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileStat {
     device: u64,
@@ -34,8 +34,8 @@ impl FileStat {
         Self { device: metadata.dev(), inode: metadata.ino(), size: metadata.len(), mtime }
     }
 
-    /// Returns whether both belong to the same file, even if its name has changed. This is certain
-    /// only while the file exists: later, another file can get its inode number.
+    /// Returns whether both values are from the same file, even if its name has changed. If the
+    /// file was removed, the result can be wrong: another file can get its inode number.
     #[must_use]
     pub fn is_same_file(&self, other: &Self) -> bool {
         (self.device, self.inode) == (other.device, other.inode)
@@ -45,17 +45,17 @@ impl FileStat {
 /// A file of a [chain](crate::Chain). Offsets and lengths count its decompressed bytes.
 #[derive(Debug)]
 pub struct ChainFile {
-    /// The path by which it was opened.
+    /// The path by which the file was opened.
     pub path: PathBuf,
     /// The open file.
     pub file: File,
-    /// What stat(2) said when it was opened. The size of a file that is not compressed is at most the
-    /// [limit](Self::limit_to).
+    /// What stat(2) said when the file was opened. If the file is not compressed, the size is at
+    /// most the [limit](Self::limit_to).
     pub stat: FileStat,
     pub(crate) opened_size: u64,
-    /// The method of its compression, if it is compressed.
+    /// The method of compression, if the file is compressed.
     pub compression: Option<Compression>,
-    /// Whether it is a rotated file. Only the last file of a chain can be the log itself.
+    /// Whether the file is a rotated file. Only the last file of a chain can be the log itself.
     pub is_rotated: bool,
     pub(crate) limit: u64,
 }
@@ -70,7 +70,7 @@ impl ChainFile {
         }
     }
 
-    /// Reads `length` bytes at `offset` of a file that is not compressed; fewer if it has become shorter.
+    /// Reads `length` bytes at `offset` of an uncompressed file; fewer at the end of the file.
     ///
     /// # Errors
     /// Any I/O error.
@@ -109,8 +109,8 @@ impl ChainFile {
         Lines::open(&self.file, self.compression, self.limit)
     }
 
-    /// Calls `each` with each of the ascending `offsets` and the bytes before it (at most [`WINDOW`]), until
-    /// `each` breaks. Skips offsets after the end.
+    /// Calls `each` with each offset and at most [`WINDOW`] bytes before the offset. `offsets` must
+    /// be ascending. Ends if `each` breaks, or at an offset after the end of the file.
     ///
     /// # Errors
     /// Any I/O error.
@@ -156,8 +156,8 @@ impl ChainFile {
         Ok(longest)
     }
 
-    /// Returns the fingerprint of the first `length` bytes. [`io::ErrorKind::UnexpectedEof`] if the
-    /// file is shorter.
+    /// Returns the fingerprint of the first `length` bytes. Fails with
+    /// [`io::ErrorKind::UnexpectedEof`] if the file is shorter.
     pub(crate) fn prefix(&self, length: u64) -> io::Result<Fingerprint> {
         let mut prefix = None;
         self.windows([length], |_, window| {
@@ -167,8 +167,8 @@ impl ChainFile {
         prefix.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
     }
 
-    /// Returns whether the first `length` bytes are more than one line. One line alone can be the
-    /// header of a CSV, which is the same in all CSV files and so does not identify a file.
+    /// Returns whether the first `length` bytes are more than one line. One line can be the header
+    /// of a CSV. All CSV files have this header, so it does not identify a file.
     pub(crate) fn has_rows(&self, length: u64) -> io::Result<bool> {
         let head = self.head()?;
         let first_line = memchr::memchr(b'\n', &head).map_or(head.len(), |newline| newline + 1);
@@ -203,7 +203,7 @@ impl ChainFile {
         Ok(None)
     }
 
-    /// Returns a reader of the bytes on the disk, not decompressed, and their number.
+    /// Returns a reader of the bytes on the disk (not decompressed), and the number of bytes.
     ///
     /// # Errors
     /// Any I/O error.
@@ -231,7 +231,7 @@ impl ChainFile {
     }
 }
 
-/// A range of a file. Reading it does not move the position of the descriptor.
+/// A reader of a range of a file. It does not move the position of the descriptor.
 pub(crate) struct FileRange<F> {
     pub(crate) file: F,
     pub(crate) offset: u64,

@@ -1,9 +1,9 @@
 //! A log or CSV and its rotated files, as one append-only byte sequence.
 //!
-//! A writer appends to `LOG`. Rotation renames `LOG` to `LOG.1`, may compress it, and may move it to
-//! another directory. Together the files still hold one sequence of lines. This crate opens all of
-//! them at one moment ([`Chain`]), finds a [`Position`] again by the bytes before it, reads
-//! decompressed bytes, and stops at the end of what a sink has [`Committed`].
+//! A writer appends to `LOG`. Rotation renames `LOG` to `LOG.1`, may compress it, and may move it
+//! to another directory. Together the files still contain one sequence of lines. This crate opens
+//! all files at one moment ([`Chain`]). It finds a [`Position`] again by the bytes before the
+//! position. It reads decompressed bytes, and stops at the end of what a sink has [`Committed`].
 //!
 //! | module | question that it answers |
 //! |---|---|
@@ -19,8 +19,8 @@
 //! files, see [`names::Age`]. Times of the last change decide only between names that cannot be compared.
 //!
 //! # From one digest to the next
-//! A reader stores the position where it ended. The next run continues there, across rotation and
-//! compression:
+//! A reader stores its last position. The next run continues there, even if the files were rotated
+//! or compressed meanwhile:
 //!
 //! ```
 //! use std::io::Read;
@@ -47,9 +47,9 @@
 //! # }
 //! ```
 //!
-//! The end of a range is a [`Point`] too: read the files up to `point.file`, and the last one only up to
-//! `point.offset`. [`Chain::open_committed`] opens a chain whose files end where the last commit of the
-//! sink ends.
+//! To read up to a [`Point`], read the files before `point.file` completely, and `point.file` only
+//! up to `point.offset`. [`Chain::open_committed`] opens a chain whose files end where the last
+//! commit of the sink ends.
 
 #![warn(missing_docs)]
 

@@ -26,17 +26,17 @@ pub struct Lines {
 /// What [`Lines::next`] has read.
 #[derive(Debug)]
 pub enum Piece<'a> {
-    /// Whole lines. The last line of a file may lack its newline, because a compressed file does not grow.
+    /// Whole lines. At the end of a file, the last line may have no newline.
     Lines(&'a [u8]),
     /// A line of more than [`MAX_LINE`] bytes, or the text of such a line before its last NUL byte.
     TooLong {
-        /// The number of its bytes.
+        /// The length in bytes.
         length: u64,
-        /// What is [known](ContainerStream::of_line) of it if it is a container's line.
+        /// If the line is from a container, the result of [`ContainerStream::of_line`].
         container: Option<(ContainerStream, bool)>,
     },
-    /// This number of NUL bytes before a line. A writer that keeps its offset leaves them after
-    /// `copytruncate`.
+    /// The number of NUL bytes before a line. After `copytruncate`, such bytes come from a writer
+    /// that keeps its old offset.
     Nul(u64),
 }
 
@@ -67,7 +67,7 @@ impl Lines {
         })
     }
 
-    /// Returns the offset of the position.
+    /// Returns the offset of the next byte to read.
     #[must_use]
     pub fn position(&self) -> u64 {
         self.position
@@ -79,7 +79,7 @@ impl Lines {
         &self.window
     }
 
-    /// Returns why the bytes end early: they are not in the expected format, or not complete.
+    /// If the compressed bytes are damaged or not complete, returns the error.
     #[must_use]
     pub fn damage(&self) -> Option<&io::Error> {
         self.damage.as_ref()
@@ -91,7 +91,7 @@ impl Lines {
         self.compressed_at.clone()
     }
 
-    /// Reads the next `length` bytes, or fewer if there are fewer.
+    /// Returns the next `length` bytes, or fewer at the end. Does not move the position.
     ///
     /// # Errors
     /// Any I/O error except damage.
@@ -101,7 +101,7 @@ impl Lines {
         Ok(&self.buffer[self.start..self.end.min(self.start + length)])
     }
 
-    /// Skips to `offset`. Returns false if the bytes end before it.
+    /// Skips to `offset`. Returns false if the bytes end before `offset`.
     ///
     /// # Errors
     /// Any I/O error except damage.
@@ -138,7 +138,7 @@ impl Lines {
                 let length = self.skip_line()?;
                 return Ok(Some(Piece::TooLong { length, container }));
             }
-            // The damage has cut this line.
+            // Damage has cut this line, so do not return it.
             None if self.damage.is_some() => 0,
             None => have.len(),
         };

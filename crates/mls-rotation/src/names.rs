@@ -5,27 +5,26 @@
 //! | `LOG.N`, `LOG.0N` | logrotate(8) without `dateext`; newsyslog(8), savelog(8) |
 //! | `LOG-DATE`, `LOG.DATE` | logrotate with `dateext`; `newsyslog -t` |
 //! | `STEM.N.EXT`, `STEM-DATE.EXT` | logrotate with `extension .EXT`, if LOG is `STEM.EXT` |
-//! | each with `.gz`, `.xz`, `.bz2`, `.zst` | compressed, see [`Compression`] |
+//! | each of these with `.gz`, `.xz`, `.bz2` or `.zst` | compressed, see [`Compression`] |
 
 use std::cmp::Reverse;
 
 use crate::Compression;
 
-/// The age of a rotated file, from its name. If two names are of one kind, the lesser value is
-/// older. Names of different kinds cannot be compared.
+/// The age of a rotated file, from its name. A smaller value is older. Only names of one kind
+/// (dates or numbers) can be compared.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Age {
     /// A date: the numbers in the file name, and the character before them. The first number is the
     /// day (20260101). The others are the hour, the time or a counter.
     Date(Vec<u64>, u8),
-    /// A number and the number of its digits. The highest number is the oldest.
+    /// The number in the name, and how many digits it has. The highest number is the oldest file.
     Number(Reverse<(u32, usize)>),
     /// Unknown: the name only matches the pattern of the user.
     Unknown,
 }
 
 impl Age {
-    /// Returns whether the two ages can be compared.
     pub(crate) fn is_comparable(&self, other: &Self) -> bool {
         std::mem::discriminant(self) == std::mem::discriminant(other) && *self != Self::Unknown
     }
@@ -36,16 +35,16 @@ impl Age {
 pub enum NamedCompression {
     /// The file is not compressed.
     None,
-    /// It is compressed by a method that this crate reads.
+    /// The file is compressed by a method that this crate reads.
     Known(Compression),
-    /// It is compressed by a method that this crate does not read.
+    /// The file is compressed by a method that this crate does not read.
     Unsupported,
 }
 
 /// The endings of the methods that this crate does not read.
 const UNSUPPORTED: [&[u8]; 4] = [b".lz4", b".Z", b".lzma", b".lz"];
 
-/// Splits a name into the part before the ending of its compression, and the compression.
+/// Splits a name such as `LOG.1.gz` into `LOG.1` and the compression.
 pub(crate) fn split_compression(name: &[u8]) -> (&[u8], NamedCompression) {
     for method in Compression::ALL {
         if let Some(stem) = name.strip_suffix(method.ending().as_bytes()) {
@@ -58,8 +57,8 @@ pub(crate) fn split_compression(name: &[u8]) -> (&[u8], NamedCompression) {
     }
 }
 
-/// Returns the age of the rotated file `name` of `log`; `None` if it is not a rotated file of `log`. `name`
-/// has no ending of a compression.
+/// Returns the age of `name`; `None` if `name` is not a rotated file of `log`. `name` must not have
+/// an ending such as `.gz`.
 pub(crate) fn age(log: &[u8], name: &[u8]) -> Option<Age> {
     if let Some(rest) = name.strip_prefix(log) {
         return parse(rest);

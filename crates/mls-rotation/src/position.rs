@@ -10,22 +10,22 @@ use crate::Chain;
 /// A position that can be stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
-    /// Fingerprint of the bytes before it in its file.
+    /// The fingerprint of all bytes before the position, in the same file.
     #[serde(flatten)]
     pub prefix: Fingerprint,
-    /// Set if at most one line comes before the position, because one line alone does not identify
-    /// a file. Then it is the fingerprint of a whole older file: the newest with more than one
-    /// line. It is [`Fingerprint::empty`] if there is none.
+    /// `Some` if at most one line comes before the position, because one line does not identify a
+    /// file. The value is the fingerprint of the newest older file with more than one line. If no
+    /// older file has more, the value is [`Fingerprint::empty`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Fingerprint>,
 }
 
-/// The place of a position in an open chain.
+/// A position in an open chain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Point {
     /// Index in [`Chain::files`].
     pub file: usize,
-    /// Decompressed bytes before it in that file.
+    /// The number of decompressed bytes in this file before the point.
     pub offset: u64,
 }
 
@@ -64,7 +64,7 @@ impl Chain {
         Ok(Position { prefix, after: Some(after) })
     }
 
-    /// Returns where `position` is now; `None` if no file holds the bytes before it.
+    /// Returns where `position` is now; `None` if no file has the bytes that identify the position.
     ///
     /// # Errors
     /// Any I/O error.
@@ -99,7 +99,6 @@ impl Chain {
         self.first_with_prefix(prefix, (0..self.files.len()).rev())
     }
 
-    /// Returns the first of these files that begins with `prefix`.
     fn first_with_prefix(
         &self,
         prefix: &Fingerprint,
@@ -113,7 +112,8 @@ impl Chain {
         Ok(None)
     }
 
-    /// Returns the fingerprint of the newest file that has rows, up to its end; `None` if no file has rows.
+    /// Returns the fingerprint of the whole lines of the newest file with rows; `None` if no file
+    /// has rows.
     ///
     /// # Errors
     /// Any I/O error.

@@ -13,16 +13,16 @@ use serde_json::Value;
 
 use crate::cursor_file::sha256;
 
-/// The largest number of keys of one kind of alert.
+/// The largest number of keys in the ledger for each kind of alert.
 pub const MAX_KEYS: usize = 50_000;
 
 /// Longer keys are replaced by their hash, so that the ledger fits into a cursor file.
 const MAX_KEY: usize = 32;
 
-/// A full ledger searches for expired keys at most once in this number of seconds.
+/// If the ledger is full, expired keys are removed at most once in this number of seconds.
 const CLEANUP_INTERVAL: i64 = 60;
 
-/// The first run raises alerts only about attempts in this number of seconds before it.
+/// The first run raises alerts only about attempts that are at most this number of seconds old.
 pub const FIRST_LOOK_BACK: i64 = 86_400;
 
 /// Suspicious logins older than this number of seconds raise no alert. The limit is large, because a
@@ -33,15 +33,15 @@ pub const MAX_LOGIN_AGE: i64 = 30 * 86_400;
 /// than [`MAX_LOGIN_AGE`].
 const KEEP: i64 = 31 * 86_400;
 
-/// The time of the last alert for each key, by kind of alert. Times are seconds since 1970.
+/// For each kind of alert, the time of the last alert for each key, in seconds since 1970.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alerted {
     #[serde(rename = "alerted")]
     keys: BTreeMap<String, BTreeMap<String, i64>>,
-    /// Suspicious logins from before this second do not alert.
+    /// Suspicious logins before this time raise no alert.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     since: Option<i64>,
-    /// The time of the last search for expired keys, if the search made no room.
+    /// If the ledger is full, the time of the last search for expired keys.
     #[serde(skip)]
     full_since: Option<i64>,
 }
@@ -61,12 +61,12 @@ impl Alerted {
         serde_json::to_value(self).unwrap_or_default()
     }
 
-    /// Returns false if this key had an alert within the last `seconds`. Otherwise records an alert
-    /// for `key` at `at` and returns true.
+    /// Returns false if `key` had an alert within `seconds` before `at`. Otherwise records an alert
+    /// at `at` and returns true.
     ///
-    /// If the ledger has [`MAX_KEYS`] keys of this kind, removes the keys whose last alert is at
-    /// least `seconds` and at least [`FIRST_LOOK_BACK`] seconds older than `at`. If there is still
-    /// no room, returns false and logs a warning once.
+    /// If the ledger already has [`MAX_KEYS`] keys of this kind, first removes expired keys. (A key
+    /// expires after `seconds`, but not before [`FIRST_LOOK_BACK`].) If the ledger is still full,
+    /// returns false and logs a warning once.
     pub fn enter(&mut self, kind: &str, key: &str, at: i64, seconds: i64) -> bool {
         let keys = self.keys.entry(kind.to_owned()).or_default();
         let key = shortened(key);
@@ -120,7 +120,7 @@ impl Alerted {
 
     /// Records an alert that was raised. If the ledger is full, removes the older half of the keys.
     /// From then on, suspicious logins up to the date of the newest removed key raise no alert,
-    /// because it is no longer known which of them had an alert.
+    /// because the ledger no longer says which of these logins had an alert.
     pub fn record(&mut self, alert: &Alert<'_>) {
         let at = alert.date.at().timestamp();
         let keys = self.keys.entry(alert.kind.name().to_owned()).or_default();
@@ -138,8 +138,8 @@ impl Alerted {
         *last = at.max(*last);
     }
 
-    /// Removes alerts that are too old to matter at `now`. Suspicious logins of the same age then
-    /// raise no alert. Otherwise a run that goes on for months would report them again.
+    /// Removes alerts that are too old to matter at `now`. Suspicious logins of this age then raise
+    /// no alert. Without this rule, a run of several months would report such logins again.
     pub fn forget_old(&mut self, now: i64) {
         self.since = self.since.map(|since| since.max(now - MAX_LOGIN_AGE));
         for keys in self.keys.values_mut() {
@@ -162,7 +162,7 @@ fn name<'a>(alert: &'a Alert<'_>) -> Cow<'a, str> {
 /// Returns the key of a counter for one server. Without a server, this is `key`.
 #[must_use]
 pub fn key_of_server<'a>(key: &'a str, server: Option<&str>) -> Cow<'a, str> {
-    // Neither an address nor a user has a line break.
+    // An address or a user never contains a line break, so the key is unique.
     server.map_or(Cow::Borrowed(key), |server| format!("{key}\n{server}").into())
 }
 
@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn a_full_ledger_of_long_names_fits_a_cursor_file() {
         let mut alerted = Alerted::default();
-        // The total has only one key.
+        // `Total` has only one key.
         for kind in AlertKind::ALL.into_iter().filter(|kind| *kind != AlertKind::Total) {
             for n in 0..MAX_KEYS {
                 alerted.record(&alert(kind, &format!("{n:0>300}"), "2026-06-01T00:00:00Z"));
@@ -251,7 +251,7 @@ mod tests {
         }
         assert!(alerted.keys["guessed"].len() <= MAX_KEYS);
         assert!(!alerted.enter_login(&alert(AlertKind::Guessed, "0", "2026-06-02T00:00:00Z")));
-        // This is still the same run, because a run can go on for months.
+        // A run can last for months, so `begin` is not called again.
         alerted.forget_old(at + 2 * MAX_LOGIN_AGE);
         assert!(alerted.keys["guessed"].is_empty());
         assert!(!alerted.enter_login(&alert(AlertKind::Guessed, "0", "2026-06-02T00:00:00Z")));

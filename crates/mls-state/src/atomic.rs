@@ -1,5 +1,5 @@
-//! Replaces whole files. A reader never sees a part of a file, and after a crash there is either the old
-//! file or the new one.
+//! Replaces whole files. A reader never sees a part of a file. After a crash there is either the
+//! old file or the new file.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
@@ -22,7 +22,7 @@ pub fn write(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     write_with(path, mode, |file| file.write_all(content))
 }
 
-/// Like [`write()`], but `fill` writes the content, so that it need not fit into memory.
+/// Like [`write()`], but `fill` writes the content, so that the content need not fit into memory.
 ///
 /// # Errors
 /// Any I/O error, including those of `fill`; see [`write()`].
@@ -44,7 +44,7 @@ pub fn write_with(
     let directory = directory_of(&target);
     let temporary = tempfile::Builder::new().prefix(".mls-").tempfile_in(&directory);
     let mut temporary = temporary.map_err(|error| match error.kind() {
-        // Name the directory: the user does not know the temporary file.
+        // The error must name the directory: the user does not know the temporary file.
         kind @ (io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => {
             let why = explained(kind.into(), &directory.join("new"));
             io::Error::new(kind, format!("{why:#}"))
@@ -54,7 +54,7 @@ pub fn write_with(
     fill(temporary.as_file_mut())?;
     let permissions = if let Ok(old) = fs::metadata(&target) {
         // Only root may change the owner (chown(2)). If this process does not run as root, the new
-        // file belongs to its user, as the old one usually did.
+        // file belongs to the user of the process. The old file usually belongs to this user too.
         let _ = fchown(temporary.as_file(), Some(old.uid()), Some(old.gid()));
         old.permissions()
     } else {
@@ -66,7 +66,7 @@ pub fn write_with(
     sync_directory(&directory)
 }
 
-/// Syncs `directory`, so that created, renamed and removed files in it survive a power failure.
+/// Syncs `directory`, so that a power failure does not undo changes of the names in it.
 ///
 /// # Errors
 /// Any I/O error.
@@ -74,7 +74,7 @@ pub fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
-/// The directory of `path`; `.` if the path does not name one.
+/// The directory of `path`; `.` if the path is only a file name.
 #[must_use]
 pub fn directory_of(path: &Path) -> PathBuf {
     match path.parent() {

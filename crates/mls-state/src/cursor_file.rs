@@ -26,13 +26,13 @@ use crate::unchecked::UncheckedLogins;
 use crate::{atomic, regular};
 use mls_diag::{Exit, OnFile, OrExit};
 
-/// The version of the format that this tool reads and writes.
+/// The version of the format of cursor files.
 const VERSION: u64 = 1;
 
 /// The largest cursor file. A larger file was not written by this software.
 const MAX_SIZE: u64 = 16 << 20;
 
-/// The number of bytes before a position that are hashed to recognize a file.
+/// To recognize a file, this number of bytes before a position is hashed.
 pub const WINDOW: u64 = 4096;
 
 /// The content of a cursor file.
@@ -52,16 +52,16 @@ pub struct CursorFile {
     /// never committed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rotated: Vec<Fingerprint>,
-    /// The outcome of the attempts that the sink records. A cursor file without it belongs to failures.
+    /// The outcome of the attempts that the sink records; if the field is missing, failure.
     #[serde(default = "failure", skip_serializing_if = "is_failure")]
     pub outcome: Outcome,
-    /// Logins that the server could not check, which are not rows.
+    /// The number of logins that the server could not check. Such logins are not rows.
     #[serde(default, skip_serializing_if = "UncheckedLogins::is_empty")]
     pub unchecked: UncheckedLogins,
-    /// The final name of the file of this commit, if each commit has its own file (mls-sql export).
+    /// If each commit has its own file (mls-sql export), the final name of this file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
-    /// The temporary name of that file, in the same directory.
+    /// The temporary name of `file`, in the same directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<String>,
     /// The position of the source. Only the source understands it. A number is the position of the
@@ -81,15 +81,15 @@ fn is_failure(outcome: &Outcome) -> bool {
 /// Identifies the first bytes of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprint {
-    /// The number of these bytes.
+    /// The number of bytes that are identified.
     pub length: u64,
-    /// SHA-256 of the last [`WINDOW`] of these bytes. The value stays the same if rows are
-    /// appended, and changes if the last of these bytes are edited.
+    /// SHA-256 of the last [`WINDOW`] of these bytes. It stays the same if rows are appended. It
+    /// changes if the last of these bytes are edited.
     pub tail_sha256: String,
 }
 
 impl Fingerprint {
-    /// The fingerprint of `length` bytes; `window` holds the last of them.
+    /// The fingerprint of `length` bytes. `window` must contain the last [`WINDOW`] of these bytes.
     #[must_use]
     pub fn new(length: u64, window: &[u8]) -> Self {
         Self { length, tail_sha256: sha256(window) }
@@ -112,7 +112,7 @@ impl Fingerprint {
         Ok(Self::new(length, &bytes))
     }
 
-    /// Whether these bytes end in `window`.
+    /// Whether the bytes of this fingerprint end with `window`.
     #[must_use]
     pub fn matches(&self, window: &[u8]) -> bool {
         self.tail_sha256 == sha256(window)
@@ -148,8 +148,8 @@ impl CursorFile {
     /// `<(mls-sql cursor)` before the first load.
     ///
     /// # Errors
-    /// Exit 78 if it is not a complete cursor file of a known version. Starting from the beginning
-    /// instead would count every line twice.
+    /// Exit 78 if it is not a complete cursor file of a known version. The tool must not start from
+    /// the beginning, because it would count every line twice.
     pub fn load(path: &Path) -> anyhow::Result<Option<Self>> {
         let shown = path.display();
         let file = regular::if_there(regular::open(path));
@@ -175,8 +175,8 @@ impl CursorFile {
         }
     }
 
-    /// The position of the Python original, whose `state.offset` is a decimal number. It is in
-    /// [`cursor`](CursorFile::cursor) until the first commit.
+    /// The position of the Python original, whose `state.offset` is a decimal number. Until the
+    /// first commit, the number is in [`cursor`](CursorFile::cursor).
     #[must_use]
     pub fn legacy_offset(&self) -> Option<u64> {
         self.cursor.as_u64()
@@ -245,8 +245,8 @@ impl CursorFile {
     }
 }
 
-/// Warns if the cursor file of another sink does not exist, because its name may be misspelt. A
-/// reader reads only what that sink has committed, so without the file it reads nothing.
+/// Warns if the cursor file of another sink does not exist. A reader reads only what that sink has
+/// committed, so without the file it reads nothing. Perhaps the name is misspelt.
 pub fn warn_if_missing(path: &Path) {
     if !path.exists() {
         log::warn!(

@@ -14,8 +14,8 @@ use mls_diag::{Exit, OnFile, OrExit};
 pub struct Lock(#[expect(dead_code, reason = "dropping the file releases the lock")] File);
 
 impl Lock {
-    /// Locks `PATH.lock`. The lock file is never removed. Otherwise two processes could lock two files of
-    /// the same name.
+    /// Locks `PATH.lock`. The lock file must not be removed, because two processes could then lock
+    /// two files of the same name.
     ///
     /// # Errors
     /// Exit 75 if another process holds the lock, 73 if the file cannot be created.
@@ -29,8 +29,8 @@ impl Lock {
         }
     }
 
-    /// Like [`take`](Self::take), but waits while another process holds the lock. Use it for locks that
-    /// no process holds for long.
+    /// Like [`take`](Self::take), but waits while another process holds the lock. Use it only for
+    /// locks that every process releases soon.
     ///
     /// # Errors
     /// Exit 73 if the file cannot be created.

@@ -26,7 +26,7 @@ pub fn open(path: &Path) -> io::Result<File> {
 }
 
 /// Opens a file with `options` and never waits. A symbolic link is followed. An unnamed pipe is
-/// accepted too: bash passes one for `<(command)` and `/dev/stdin`.
+/// accepted too: in bash, `<(command)` is such a pipe, and `/dev/stdin` can be one.
 ///
 /// # Errors
 /// Any I/O error; [`io::ErrorKind::InvalidInput`] if it is not a regular file: see [`is_other`].
@@ -37,7 +37,7 @@ pub fn open_with(options: &OpenOptions, path: &Path) -> io::Result<File> {
         if Errno::from_io_error(&error) == Some(Errno::NXIO) {
             other("a FIFO or a socket")
         } else if error.kind() == io::ErrorKind::PermissionDenied {
-            // Name the owner.
+            // Say who owns the file.
             io::Error::new(error.kind(), format!("{:#}", explained(error, path)))
         } else {
             error
@@ -66,8 +66,8 @@ pub fn append(path: &Path) -> anyhow::Result<File> {
     append_with(&mut File::options(), path)
 }
 
-/// As [`append`]. The file can be read too, so it must not be a pipe: with its own reading end, a
-/// process does not notice that the other reader has exited.
+/// Like [`append`], but the file can be read too. It must not be a pipe: a process that has both
+/// ends of a pipe does not notice that the other reader has exited.
 ///
 /// # Errors
 /// Exit 73.
@@ -90,7 +90,7 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(content)
 }
 
-/// Returns `None` for the error that there is no such file.
+/// Returns `None` if `result` is the error `NotFound`.
 ///
 /// # Errors
 /// Any other error.

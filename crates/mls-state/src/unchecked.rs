@@ -14,10 +14,10 @@ const MAX_HOURS: usize = 40 * 24;
 /// The number of logins that could not be checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UncheckedLogins {
-    /// Their number since the cursor file was created.
+    /// The number of such logins since the cursor file was created.
     pub total: u64,
-    /// Their number in each hour (`YYYY-MM-DD HH:00`, in the zone of the CSV). Only the latest 960
-    /// hours with such logins are kept.
+    /// The number of such logins in each hour (`YYYY-MM-DD HH:00`, in the time zone of the CSV).
+    /// Only the latest 960 hours with such logins are kept.
     pub hours: BTreeMap<String, u64>,
 }
 
@@ -33,8 +33,8 @@ impl UncheckedLogins {
         }
     }
 
-    /// The number of logins since the total was `before`. A smaller total means that the cursor
-    /// file was created again; then all logins are new.
+    /// The number of logins since the total was `before`. If the total is smaller than `before`,
+    /// the cursor file was created again, and all logins are new.
     #[must_use]
     pub fn after(&self, before: u64) -> u64 {
         self.total.checked_sub(before).unwrap_or(self.total)

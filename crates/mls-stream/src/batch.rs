@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use mls_event::{Segment, add_last_lines};
 
-/// What comes next in the input.
+/// A part of the input: lines or a record.
 #[derive(Debug)]
 pub enum Block<'a> {
     /// Whole lines with their newlines. Only the last line of a plain stream may lack its newline.
@@ -17,11 +17,11 @@ pub enum Block<'a> {
 /// Where a block begins.
 #[derive(Clone, Copy, Debug)]
 pub struct BlockPosition<'a> {
-    /// The segment that the block is part of; none in a plain stream.
+    /// The segment of the block; `None` in a plain stream.
     pub segment: Option<&'a Segment<'static>>,
     /// Offset of the block's first byte in the segment's file, or in the plain stream.
     pub offset: u64,
-    /// The last lines before it, as in [`Segment`].
+    /// The last lines before the block, as in [`Segment`].
     pub before: &'a [u8],
 }
 
@@ -74,8 +74,8 @@ impl Batch {
         self.parts.push(BatchPart::Record(range));
     }
 
-    /// Adds lines that begin at `offset`. If `in_segment` is true, they are part of the segment
-    /// that was added last. `last` holds the last lines before them.
+    /// Adds lines that begin at `offset`. If `in_segment` is true, they belong to the newest
+    /// segment. `last` has the last lines before `offset`; the new lines are added to `last`.
     pub(crate) fn add_lines(
         &mut self,
         range: Range<usize>,

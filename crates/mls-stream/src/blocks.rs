@@ -17,7 +17,7 @@ use mls_diag::{Exit, OrExit, count, diag};
 /// than [`MAX_LINE`], including its newline, is reported and skipped.
 pub struct Blocks {
     input: Input,
-    /// Bytes that were read and do not make a whole line yet.
+    /// The bytes after the last whole line.
     rest: Vec<u8>,
     /// Whether the input has ended after `rest`.
     last: bool,
@@ -30,12 +30,12 @@ pub struct Blocks {
     skipping: bool,
     /// The last lines that were read. They do not depend on the size of the reads.
     last_lines: Vec<u8>,
-    /// The error that the next call of [`next`](Self::next) returns, after the blocks before it.
+    /// An error that was found after some blocks. The next call of [`next`](Self::next) returns it.
     broken: Option<anyhow::Error>,
 }
 
-/// The most bytes that are read at once. After a read, the writer of the pipe can write again while
-/// the caller works. (`mls-tail | mls-parse` takes an eighth longer with reads of 1 MiB.)
+/// The largest read in bytes. After a read, the writer of the pipe can write again while the caller
+/// works. (`mls-tail | mls-parse` takes an eighth longer with reads of 1 MiB.)
 const READ: usize = 256 * 1024;
 
 #[derive(Debug)]
@@ -45,7 +45,7 @@ enum Framing {
     Plain,
     /// Between segments.
     Control,
-    /// Inside a segment, with the number of bytes that are left of it.
+    /// Inside a segment, with the number of its bytes that were not read yet.
     Segment(Segment<'static>, u64),
     /// After the `end` record, or at the end of the input.
     Ended,
@@ -57,7 +57,7 @@ enum ReadStep {
     /// The beginning of a line that is too long.
     TooLong(Range<usize>, u64),
     Record(Range<usize>),
-    /// Something was consumed or decided: take the next step.
+    /// Bytes were skipped, or `framing` has changed: take the next step.
     Again,
     More,
     End,
@@ -72,8 +72,8 @@ impl Blocks {
         Input::stdin().map(Self::of)
     }
 
-    /// Reads a source that never makes its reader wait, such as a file or memory. Messages call it
-    /// `name`.
+    /// Reads a source that never makes its reader wait, such as a file or memory. In messages, the
+    /// source is called `name`.
     #[must_use]
     pub fn new(input: Box<dyn Read + Send>, name: impl Into<String>) -> Self {
         Self::of(Input::new(input, name))
@@ -107,8 +107,8 @@ impl Blocks {
         self.input.watch_stdout()
     }
 
-    /// The next batch, in the memory of an earlier one; `None` at the end. Calls `pause` before a
-    /// read that would wait.
+    /// Returns the next batch; `None` at the end. Reuses the memory of `batch`. Calls `pause`
+    /// before a read that would wait.
     ///
     /// # Errors
     /// Exit 65 if the input is not text or a frame is broken, 75 if a framed stream stops
@@ -120,8 +120,8 @@ impl Blocks {
     ) -> anyhow::Result<Option<Batch>> {
         batch.clear();
         if batch.buffer.is_empty() {
-            // This costs little for a short input: the kernel provides a zeroed page only when it
-            // is written.
+            // For a short input, this costs little: the kernel provides a page only when it is
+            // written.
             batch.buffer = vec![0; MAX_LINE];
         }
         while batch.is_empty() {
@@ -163,7 +163,7 @@ impl Blocks {
     /// Adds the whole blocks among the buffer's first `end` bytes to `batch`.
     fn take_apart(&mut self, batch: &mut Batch, end: usize) {
         self.start = 0;
-        // Whether the last segment in the batch is the current one.
+        // Whether `batch` already has the current segment.
         let mut known = false;
         loop {
             known &= matches!(self.framing, Framing::Segment(..));
@@ -191,8 +191,8 @@ impl Blocks {
         }
     }
 
-    /// Adds lines to `batch`. `known` says whether the last segment in the batch is the current
-    /// one. Returns the value of `known` for the next lines.
+    /// Adds lines to `batch`. `known` says whether `batch` already has the current segment. Returns
+    /// the value of `known` for the next lines.
     fn add_lines(
         &mut self,
         batch: &mut Batch,
@@ -238,7 +238,7 @@ impl Blocks {
         }
     }
 
-    /// Returns an error if a framed stream ends in the middle, else `step`.
+    /// Returns `step`. Fails if a framed stream ends in the middle.
     fn or_cut_off(&self, step: ReadStep) -> anyhow::Result<ReadStep> {
         if self.last && matches!(step, ReadStep::More) {
             let name = self.input.name();

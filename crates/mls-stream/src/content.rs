@@ -63,8 +63,8 @@ pub fn not_text(head: &[u8]) -> Option<&'static str> {
     KINDS.iter().find(|(start, _)| head.starts_with(start)).map(|(_, what)| *what)
 }
 
-/// Refuses an input that is not text. Otherwise no line would be recognized, and the run could find
-/// nothing and exit with 0. Exit 65 if `head`, the first bytes of the input, are not text.
+/// Fails with exit 65 if `head`, the first bytes of the input, are not text. Without this check, no
+/// line would be recognized, and the run could find nothing and exit with 0.
 pub(crate) fn check(name: &str, head: &[u8]) -> anyhow::Result<()> {
     not_text(head).map_or(Ok(()), |what| Err(Exit::DataErr.error(format!("{name} {what}"))))
 }

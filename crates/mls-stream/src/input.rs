@@ -26,7 +26,7 @@ pub(crate) struct Input {
     source: Box<dyn Read + Send>,
     /// The descriptor to poll before a read; `None` for sources that never wait.
     pollable: Option<File>,
-    /// The output whose reader may exit while the input waits.
+    /// Standard output: its reader may exit while this tool waits for input.
     output: Option<File>,
     name: String,
 }
@@ -50,7 +50,7 @@ impl Input {
     }
 
     /// From now on, waiting ends with [`OutputClosed`] when the reader of standard output exits.
-    /// Without this, a stage that waits, and all stages before it, would not notice.
+    /// Without this call, tools of a pipeline would wait for input for ever.
     pub(crate) fn watch_stdout(&mut self) -> io::Result<()> {
         self.output = Some(File::from(io::stdout().as_fd().try_clone_to_owned()?));
         Ok(())
@@ -60,8 +60,8 @@ impl Input {
         &self.name
     }
 
-    /// Reads the bytes that are available: none at the end, else at least one. Calls `pause` before
-    /// a read that would wait, and `silent` if nothing comes for some seconds.
+    /// Reads the available bytes, at least one. At the end of the input, reads none. Calls `pause`
+    /// before a read that would wait, and `silent` if nothing comes for some seconds.
     pub(crate) fn read(
         &mut self,
         buffer: &mut [u8],
@@ -94,12 +94,12 @@ pub fn would_wait(input: impl AsFd) -> bool {
     matches!(poll(&mut fds, Some(&Timespec::default())), Ok(0))
 }
 
-/// The time after which an input without new bytes is silent. A good line may come much later, so
-/// reports of bad lines do not wait for it.
+/// The time after which an input without new bytes is silent. Bad lines are then reported, because
+/// the next good line may come much later.
 const SILENT: Timespec = Timespec { tv_sec: 2, tv_nsec: 0 };
 
-/// Waits for input, at most for `timeout`. Returns whether a read would return at once. It is an error
-/// if the reader of the output exits first.
+/// Waits for input, at most for `timeout`. Returns whether a read would return at once. Fails if
+/// the reader of the output exits first.
 fn wait_for(
     input: &File,
     output: Option<&File>,

@@ -12,14 +12,14 @@ use crate::input::Input;
 use crate::unreadable::BadLineCounter;
 use mls_diag::{Exit, OrExit};
 
-/// Initial size of both buffers in bytes. The buffer of the reader grows up to [`MAX_LINE`].
+/// The initial size of the reader's buffer, and the size at which the writer flushes, in bytes.
 const BUFFER: usize = 256 * 1024;
 
 /// The size in bytes to which every process may enlarge a pipe, if `/proc/sys/fs/pipe-max-size` has
 /// its default value. A larger size needs a privilege.
 pub const PIPE_SIZE: usize = 1 << 20;
 
-/// Reads lines of at most [`MAX_LINE`] bytes; a longer one is reported as a bad record and skipped.
+/// Reads lines of at most [`MAX_LINE`] bytes. Longer lines are reported as bad records and skipped.
 pub struct Reader {
     input: Input,
     buffer: Vec<u8>,
@@ -48,8 +48,8 @@ impl Reader {
         Input::pipe(pipe, name).map(Self::of)
     }
 
-    /// Reads a source that never makes its reader wait, such as a file or memory. Messages call it
-    /// `name`.
+    /// Reads a source that never makes its reader wait, such as a file or memory. In messages, the
+    /// source is called `name`.
     #[must_use]
     pub fn new(input: Box<dyn Read + Send>, name: impl Into<String>) -> Self {
         Self::of(Input::new(input, name))
@@ -67,8 +67,8 @@ impl Reader {
         }
     }
 
-    /// Says that an earlier reader has read lines of this input. Then [`next`](Self::next) does not
-    /// fail if all further lines are bad.
+    /// Call this if an earlier reader has read lines of this input. Then [`next`](Self::next) does
+    /// not fail if all lines of this reader are bad.
     #[must_use]
     pub fn continued(mut self) -> Self {
         self.unreadable.continues();
@@ -76,7 +76,7 @@ impl Reader {
     }
 
     /// From now on, waiting for input ends with [`OutputClosed`] when the reader of standard output
-    /// exits. Without this, a stage that waits, and all stages before it, would not notice.
+    /// exits. Without this call, tools of a pipeline would wait for input for ever.
     ///
     /// # Errors
     /// If the descriptor cannot be duplicated.
@@ -147,8 +147,8 @@ impl Reader {
         if self.line == 1 {
             content::check(self.name(), &self.buffer[start..end])?;
         }
-        // Without this check, each raw line would be skipped as a bad record. The next checkpoint
-        // would then commit, and no later run would read these lines.
+        // Without this check, each raw line would be skipped as a bad record. A later checkpoint
+        // would be committed, and no run would read these lines again.
         if self.buffer[start..end].starts_with(br#"{"v":1,"type":"segment""#) {
             return Err(Exit::DataErr.error(format!(
                 "{}, line {}: the input has raw lines instead of records; put mls-parse or mls-csv \
@@ -288,7 +288,7 @@ impl Writer {
         result
     }
 
-    /// The descriptor, for splicing into it after a flush.
+    /// The descriptor, for `splice`. The caller must flush the buffer first.
     #[must_use]
     pub fn as_fd(&self) -> BorrowedFd<'_> {
         self.out.as_fd()
@@ -306,7 +306,7 @@ impl Write for Writer {
     }
 }
 
-/// The I/O error for `error`. [`output_closed`] still recognizes it.
+/// Converts `error` so that [`output_closed`] recognizes the result too.
 fn io_error(error: anyhow::Error) -> io::Error {
     if output_closed(&error) { io::Error::other(OutputClosed) } else { io::Error::other(error) }
 }

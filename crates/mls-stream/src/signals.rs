@@ -1,8 +1,8 @@
 //! Decides which process of a pipeline answers SIGTERM.
 //!
 //! systemd sends a signal to all processes of a service. In a framed stream only the source
-//! answers: it writes a last checkpoint and `end`. Filters and sinks read on to the end of their
-//! input; otherwise data that was read would not be committed.
+//! answers: it writes a last checkpoint and `end`. Filters and sinks read to the end of their
+//! input. If they stopped at once, data that was read would not be committed.
 
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -23,8 +23,8 @@ pub fn survive_file_size_limit() {
     catch(SIGXFSZ);
 }
 
-/// Installs a handler that does nothing. Children would inherit the action "ignore", but not a
-/// handler.
+/// Installs a handler that does nothing. If the signal were ignored instead, child processes would
+/// ignore it too.
 fn catch(signal: i32) {
     // Registering fails only for signals that cannot be caught. These signals can be caught.
     let _ = signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)));

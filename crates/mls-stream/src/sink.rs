@@ -14,32 +14,32 @@ use mls_diag::{Exit, diag};
 
 /// Stores the events of a stream.
 pub trait Sink {
-    /// A checkpoint within this time after the last commit may be skipped, because a later one
-    /// covers the same data. `None` commits once, at the end of the stream.
+    /// A checkpoint within this time after the last commit may be skipped, because a later
+    /// checkpoint covers the same data. `None`: commit once, at the end of the stream.
     const COMMIT_EVERY: Option<Duration> = Some(Duration::from_millis(500));
 
     /// Whether the sink accepts an empty or a plain stream. A plain stream has neither checkpoints
-    /// nor `end`; it is committed once, with a null cursor, when it ends. A sink that commits a
-    /// cursor cannot accept it.
+    /// nor `end`. It is committed once, at its end, with a null cursor. So a sink that commits a
+    /// cursor must return false.
     fn takes_plain(&self) -> bool {
         false
     }
 
     /// Called at the start of a framed stream. `base` is the sequence number of the cursor that the
-    /// stream starts from. The sink must check it with [`check_base`].
+    /// stream starts from. The sink must check `base` with [`check_base`].
     ///
     /// # Errors
     /// If the sink cannot accept records.
     fn begin(&mut self, base: u64) -> anyhow::Result<()>;
 
-    /// Accepts one event. It is not durable before the next commit. The inner error says why this
-    /// event cannot be stored; it is skipped.
+    /// Accepts one event, which becomes durable with the next commit. If the event cannot be
+    /// stored, it is skipped, and the inner error says why.
     ///
     /// # Errors
     /// If the sink cannot accept more events; the run ends.
     fn event(&mut self, auth: &Auth<'_>) -> anyhow::Result<Result<(), String>>;
 
-    /// Makes all accepted events and `cursor` durable together: both or neither.
+    /// Stores all accepted events and `cursor` durably in one step: all or nothing.
     ///
     /// # Errors
     /// If the commit fails; the run ends without a retry.
@@ -50,7 +50,7 @@ pub trait Sink {
 pub const CUT_OFF: &str =
     "the input stopped before its end record: the tool that wrote it has failed or was killed";
 
-/// The kind of stream, which the first record decides.
+/// Whether the stream is framed. The first record decides.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum StreamKind {
     Unknown,
@@ -77,10 +77,10 @@ pub fn rows(event: &Auth<'_>, outcome: Outcome) -> u32 {
     rows
 }
 
-/// Refuses a stream that starts from another commit than `sequence`, the last one in `cursor`.
+/// Refuses a stream from commit `base` if the last commit in `cursor`, `sequence`, is different.
 ///
 /// # Errors
-/// Exit 75. The next run continues, unless mls-tail always reads another cursor.
+/// Exit 75. The next run continues if mls-tail reads the right cursor.
 pub fn check_base(base: u64, sequence: u64, cursor: impl Display) -> anyhow::Result<()> {
     if base == sequence {
         return Ok(());
@@ -94,8 +94,8 @@ pub fn check_base(base: u64, sequence: u64, cursor: impl Display) -> anyhow::Res
 }
 
 /// Gives a stream to `sink` until its end. Commits a framed stream at its last checkpoint. If
-/// [`Sink::COMMIT_EVERY`] is set, it also commits when the input pauses after a checkpoint, and at
-/// a checkpoint when this time has passed since the last commit.
+/// [`Sink::COMMIT_EVERY`] is set, also commits in two cases: at a checkpoint if this time has
+/// passed since the last commit, and when the input pauses after a checkpoint.
 ///
 /// # Errors
 /// Exit 65 if the input has alerts, or is plain and the sink requires a framed stream. Exit 75 if a

@@ -5,11 +5,11 @@ use std::fmt;
 use mls_diag::{Exit, diag};
 use mls_event::Column;
 
-/// What a tool that reads alerts says about records of logins.
+/// The message of a tool that needs alerts but gets records of logins.
 pub const NOT_ALERTS: &str = "stdin has records of logins instead of alerts: put mls-alert before this tool, \
      as in mls-parse < LOG | mls-alert --ip 20/10m | mls-block";
 
-/// What a tool that reads records of logins says about alerts from the input `name`.
+/// The error of a tool that needs records of logins but gets alerts from the input `name`.
 #[must_use]
 pub fn not_logins(name: &str) -> anyhow::Error {
     Exit::DataErr.error(format!(
@@ -28,19 +28,17 @@ const HELD: usize = 10;
 pub struct BadLineCounter {
     /// Lines that are neither blank nor the header of a CSV.
     lines: u64,
-    /// The number of bad lines among them.
+    /// The number of bad lines in `lines`.
     bad: u64,
     last: LineKind,
-    /// Whether the header of a CSV was bad.
     has_bad_header: bool,
     /// Advice on what to do with the file. The first counted line decides it.
     hint: Option<&'static str>,
     expected: Expected,
-    /// Whether a bad line was reported.
     has_reported: bool,
     /// The reports that are held back: where each line is, and why it is bad.
     held: Vec<(String, String)>,
-    /// The number of further bad lines whose reports are held back.
+    /// The number of bad lines whose reports are not in `held`.
     more: u64,
 }
 
@@ -58,8 +56,8 @@ pub enum Expected {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum LineKind {
-    /// A blank line, or the header with semicolons or tabs, as the Python original or a spreadsheet
-    /// writes it.
+    /// A blank line, or a header with semicolons (of the Python original) or tabs (of a
+    /// spreadsheet).
     #[default]
     Ignored,
     Header,
@@ -67,7 +65,7 @@ enum LineKind {
 }
 
 impl BadLineCounter {
-    /// A counter for a tool that reads such lines.
+    /// A counter for a tool that reads `expected`.
     #[must_use]
     pub fn new(expected: Expected) -> Self {
         let mut counter = Self::default();
@@ -75,13 +73,13 @@ impl BadLineCounter {
         counter
     }
 
-    /// Says that an earlier reader has read lines of this input. Then bad lines do not prove that
-    /// the file is wrong.
+    /// Call this if an earlier reader has read lines of this input. Then bad lines do not prove
+    /// that the file is wrong.
     pub fn continues(&mut self) {
         self.lines += 1;
     }
 
-    /// Counts a line, unless it is blank or the header of a CSV.
+    /// Counts a line, except a blank line or the header of a CSV.
     pub fn line(&mut self, line: &[u8]) {
         if self.bad < self.lines {
             self.report();
@@ -113,10 +111,10 @@ impl BadLineCounter {
         }
     }
 
-    /// Call it at the end of the input.
+    /// Must be called at the end of the input.
     ///
     /// # Errors
-    /// Exit 65 if there were bad lines and no good ones.
+    /// Exit 65 if there were bad lines and no good lines.
     pub fn check(&mut self, name: &str) -> anyhow::Result<()> {
         if self.bad < self.lines || (self.lines == 0 && !self.has_bad_header) {
             return Ok(());

@@ -1,9 +1,9 @@
 //! The cursor: the state of each log between runs.
 //!
-//! A generation is the content of a log between two rotations. After a rotation, another file holds
-//! it. mls-tail recognizes a generation by two hashes over decompressed bytes: of its first bytes,
-//! and of the bytes just before the position. So it does not matter if the file is renamed,
-//! compressed or moved, or if an inode number is used again.
+//! A generation is the content of a log between two rotations. A rotation moves it to another file,
+//! such as `mail.log.1`. mls-tail recognizes a generation by two hashes of decompressed bytes: a
+//! hash of the first bytes, and a hash of the bytes before the position. So a renamed, compressed
+//! or moved file is recognized, even if another file has its inode number now.
 
 use std::collections::BTreeMap;
 
@@ -16,26 +16,26 @@ use crate::last_lines::LastLines;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// The cursor that `mls-tail` commits through the sink.
+/// The saved position. With `--framed`, the sink (such as mls-csv) saves it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Cursor {
-    /// The state of each log, by its absolute path.
+    /// The state of each log. The keys are the absolute paths of the logs.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) logs: BTreeMap<String, LogState>,
-    /// The journal's own cursor (`journalctl --cursor`).
+    /// The cursor of the last entry that was read (`journalctl --cursor`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) journal: Option<String>,
-    /// The journal no longer has the entry of its cursor, and a gap has reported this.
+    /// Whether the journal no longer has the entry of `journal`, and a `gap` record was written.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) journal_gone: bool,
-    /// The position of the Python original, until it is known which file it belongs to (`legacy.rs`).
+    /// The position of the Python original, until mls-tail knows its file (`legacy.rs`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) legacy: Option<u64>,
 }
 
 impl Cursor {
-    /// The cursor in a cursor file; an empty cursor if there is none.
+    /// The cursor in `file`. Without a file, and for `null`, an empty cursor.
     pub(crate) fn committed(file: Option<&CursorFile>) -> anyhow::Result<Self> {
         match file.map(|file| &file.cursor) {
             None | Some(Value::Null) => Ok(Self::default()),
@@ -49,7 +49,6 @@ impl Cursor {
         }
     }
 
-    /// Removes data that is no longer needed.
     pub(crate) fn forget(&mut self) {
         self.logs.values_mut().for_each(LogState::forget);
         self.logs.retain(|_, log| !log.generations.is_empty() || !log.unsupported.is_empty());
@@ -61,10 +60,11 @@ impl Cursor {
 pub(crate) struct LogState {
     /// The generations of the log, in the order in which they were first read.
     pub(crate) generations: Vec<Generation>,
-    /// The last lines that were read. The next line may count their repetitions or continue them.
+    /// The last lines that were read. The next line may count them (`message repeated 2 times`), or
+    /// continue a line of a container.
     #[serde(default, skip_serializing_if = "LastLines::is_empty")]
     pub(crate) last_lines: LastLines,
-    /// Files with an unsupported compression that were reported.
+    /// Files with an unsupported compression. Each of them was already reported.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) unsupported: Vec<FileStat>,
 }
@@ -74,44 +74,44 @@ pub(crate) struct LogState {
 #[serde(deny_unknown_fields)]
 #[expect(clippy::struct_excessive_bools, reason = "each is independent of the others")]
 pub(crate) struct Generation {
-    /// Its name in segments and in `pos`: a hash of its first line, and a number if several
-    /// generations begin with the same line.
+    /// The name of the generation in segments and in `pos`: a hash of its first line. If several
+    /// generations begin with the same line, a number follows: `-2`.
     #[serde(rename = "generation")]
     pub(crate) name: String,
-    /// The number of (decompressed) bytes that were read. A line begins there.
+    /// The number of decompressed bytes that were read, up to the beginning of a line.
     pub(crate) offset: u64,
-    /// A hash of its first [`WINDOW`](mls_state::cursor_file::WINDOW) bytes, or of its first
-    /// `offset` bytes if they are fewer.
+    /// A hash of the first [`WINDOW`](mls_state::cursor_file::WINDOW) bytes of the generation. If
+    /// `offset` is smaller, a hash of the first `offset` bytes.
     pub(crate) head: String,
-    /// A hash of the same number of bytes just before `offset`.
+    /// A hash of the bytes just before `offset`, as many as for `head`.
     pub(crate) tail: String,
-    /// Hashes of the bytes before some smaller offsets, only for the log itself. They identify a
-    /// copy that copytruncate made before the last lines were read.
+    /// Some smaller offsets, each with a hash of the bytes just before it. Only the log itself has
+    /// marks. They identify a copy that copytruncate made before the last lines were read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) marks: Vec<(u64, String)>,
-    /// The file at the time of the last read.
+    /// The metadata of the file at the last read.
     pub(crate) file: FileStat,
     /// All whole lines of the file were read.
     #[serde(rename = "read")]
     pub(crate) is_read: bool,
-    /// At the last read, the file was already a rotated file. If it was read to its end, its
+    /// At the last read, the file was already a rotated file. If all its lines were read, its
     /// removal is not a gap.
     #[serde(rename = "rotated")]
     pub(crate) is_rotated: bool,
     /// The file ended in half a line, which was not read.
     #[serde(default, rename = "half", skip_serializing_if = "std::ops::Not::not")]
     pub(crate) has_half_line: bool,
-    /// No file holds it any more.
+    /// No file contains this generation any more.
     #[serde(default, rename = "gone", skip_serializing_if = "std::ops::Not::not")]
     pub(crate) is_gone: bool,
 }
 
-/// The number of generations to remember after their files were removed, because a file may come
-/// back.
+/// The cursor remembers at most this many generations without a file, because a removed file may
+/// come back.
 const GONE_REMEMBERED: usize = 64;
 
 impl LogState {
-    /// Adds an unread generation that begins with `first`; returns its index.
+    /// Adds a generation that is not read yet; returns its index. `first` has its first bytes.
     pub(crate) fn begin(&mut self, first: &[u8], file: &ChainFile) -> usize {
         let line = first.split(|b| *b == b'\n').next().unwrap_or_default();
         let mut name = sha256(line);
@@ -130,8 +130,8 @@ impl LogState {
         })
     }
 
-    /// Adds a generation; returns its index. If another generation has the same name, the name gets
-    /// a number.
+    /// Adds a generation and returns its index. If another generation already has this name, adds a
+    /// number such as `-2` to the name.
     pub(crate) fn add(&mut self, mut generation: Generation) -> usize {
         let name = generation.name.clone();
         let numbered = (2_u64..).map(|n| format!("{name}-{n}"));

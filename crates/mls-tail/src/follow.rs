@@ -10,11 +10,11 @@ use rustix::fs::inotify;
 
 use crate::tail::{PassEnd, Tail};
 
-/// inotify does not see changes by another machine on a network file system, so the logs are also
-/// read in this interval.
+/// The logs are read at least this often, because inotify on a network file system does not see
+/// changes by another machine.
 const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(1);
 
-/// The shortest time between two passes, because a busy log changes with every line.
+/// The shortest time between two passes. A busy log would cause a pass for each line.
 const LOOK_AT_MOST_EVERY: Duration = Duration::from_millis(50);
 
 /// Reads existing and new lines until SIGTERM or SIGINT.
@@ -42,8 +42,8 @@ pub(crate) fn run(tail: &mut Tail) -> anyhow::Result<PassEnd> {
     }
 }
 
-/// Watches the directories of the logs for files that change, appear or are renamed. `None` if that
-/// is not possible.
+/// Watches the directories of the logs for files that change, appear or are renamed. Returns `None`
+/// if inotify cannot watch all of them.
 fn watch(logs: &[std::path::PathBuf]) -> Option<OwnedFd> {
     use inotify::{CreateFlags, WatchFlags};
     let watch = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).ok()?;
@@ -60,7 +60,7 @@ fn watch(logs: &[std::path::PathBuf]) -> Option<OwnedFd> {
     all.then_some(watch)
 }
 
-/// Waits for a change, a signal, or `timeout`; an error if the reader of the output has exited.
+/// Waits for a change, a signal or `timeout`. Fails if the reader of the output has exited.
 fn wait(tail: &Tail, watch: Option<&OwnedFd>, timeout: Duration) -> anyhow::Result<()> {
     tail.delivery.out.wait(&tail.delivery.stop, watch.map(AsFd::as_fd), Some(timeout))?;
     if let Some(watch) = watch {

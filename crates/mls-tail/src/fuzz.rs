@@ -6,7 +6,7 @@ use mls_state::cursor_file::CursorFile;
 
 use crate::cursor::Cursor;
 
-/// Reads a cursor file of this tool: its cursor is the same after it is written and read again.
+/// Checks that the cursor of a cursor file stays the same if it is written and read again.
 pub fn cursor(text: &[u8]) {
     let Ok(file) = CursorFile::from_json(text) else { return };
     let Ok(mut cursor) = Cursor::committed(Some(&file)) else { return };

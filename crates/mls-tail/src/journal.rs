@@ -24,7 +24,7 @@ use crate::signal::Stop;
 use crate::switch;
 use crate::tail::PassEnd;
 
-/// Entries about mail: entries of any program with syslog's facility `mail`, and all entries of the
+/// Entries about mail: all entries with the syslog facility `mail` (2), and all entries of the
 /// units of Postfix and Dovecot.
 const MATCHES: [&str; 5] = [
     "SYSLOG_FACILITY=2",
@@ -39,17 +39,16 @@ const MATCHES: [&str; 5] = [
 pub(crate) struct Selection {
     /// `None` for the journal of this machine.
     pub(crate) directory: Option<PathBuf>,
-    /// Matches for more entries. Only the administrator knows which containers write mail logs: the
-    /// entries of Docker's journald driver have no facility, and their unit is that of Docker.
+    /// Matches for more entries. The administrator must give them: entries of Docker's journald
+    /// driver have no facility, and their unit is `docker.service`.
     pub(crate) matches: Vec<JournalMatch>,
-    /// Whether a log may have been read before (`switch.rs`).
+    /// Whether an earlier run may have read a log file instead of the journal (`switch.rs`).
     pub(crate) may_switch: bool,
 }
 
-/// The number of bytes of entries after which a segment is written.
+/// When the collected entries have this number of bytes, they are written as a segment.
 const SEGMENT: usize = 256 * 1024;
 
-/// Reads the journal from `cursor` on, and returns how the pass ended.
 pub(crate) fn read(
     mut cursor: Cursor,
     out: &mut Output,
@@ -91,7 +90,7 @@ pub(crate) fn read(
             batch.send()?;
             batch.out.wait(stop, Some(ready.as_fd()), None)?;
             if stop.is_set() {
-                // Without this, the reader would wait for the next entry.
+                // If journalctl went on, the reader would wait for the next entry.
                 let _ = child.kill();
             }
             Ok(())
@@ -129,16 +128,16 @@ pub(crate) struct JournalEntry {
 }
 
 impl JournalEntry {
-    /// The end of the line that a log file has for this entry: `[PID]: MESSAGE`.
+    /// How the line of this entry ends in a log file: `[PID]: MESSAGE`.
     pub(crate) fn as_logged(&self) -> Option<String> {
         let pid = self.syslog_pid.as_ref().or(self.pid.as_ref())?;
         Some(format!("[{pid}]: {}", self.message.as_str()?))
     }
 }
 
-/// The machine of the entries in a directory; `None` if no entry names one. Exit 78 if there are
-/// several machines: if entries of one machine arrive late, they are before the cursor, and
-/// mls-tail would never read them.
+/// The machine of the entries in a directory; `None` if no entry names a machine. Exit 78 if there
+/// are several machines: an entry of one machine that arrives late is before the cursor, so
+/// mls-tail would never read it.
 fn only_machine(directory: &Path) -> anyhow::Result<Option<String>> {
     let output = Command::new("journalctl")
         .args(["--quiet", "--field=_MACHINE_ID", "--directory"])
@@ -154,7 +153,7 @@ fn only_machine(directory: &Path) -> anyhow::Result<Option<String>> {
 }
 
 /// Warns if there is no journal, or if this user may not read all of it. The journalctl that reads
-/// the entries runs with `--quiet`, so it does not report this.
+/// the entries does not warn, because it runs with `--quiet`.
 fn warn_if_unreadable(directory: Option<&Path>) {
     let mut command = Command::new("journalctl");
     command.args(["--lines=0", "--no-pager"]);
@@ -200,9 +199,9 @@ pub(crate) fn entries(selection: &Selection, second: i64) -> anyhow::Result<Vec<
     Ok(lines.filter_map(|line| serde_json::from_slice(line).ok()).collect())
 }
 
-/// Whether two cursors name the same entry. `journalctl --flush` copies entries to another file. A
-/// copy keeps boot, times and hash (`b`, `m`, `t`, `x`), and gets another number (sd-journal.c,
-/// `sd_journal_get_cursor`).
+/// Whether two cursors name the same entry. `journalctl --flush` copies entries to another file. In
+/// the copy, boot, times and hash (`b`, `m`, `t`, `x`) are the same, but the number (`i`) differs
+/// (sd-journal.c, `sd_journal_get_cursor`).
 pub(crate) fn same_entry(one: &str, other: &str) -> bool {
     let entry = |cursor| str::split_once(cursor, ";b=").map_or(cursor, |(_, entry)| entry);
     entry(one) == entry(other)
@@ -217,16 +216,14 @@ fn uptime(cursor: &str) -> Option<(&str, u64)> {
     Some((field(cursor, "b=")?, u64::from_str_radix(field(cursor, "m=")?, 16).ok()?))
 }
 
-/// Collects entries for the output.
 struct EntryBatch<'a> {
-    /// The cursor of the entry that an earlier run read last. It becomes `None` when this entry is
-    /// found, or known to be removed. Until then, nothing is sent.
+    /// The cursor of the entry that an earlier run read last; `None` after this entry was found, or
+    /// is known to be removed. While this is `Some`, nothing is sent.
     from: Option<String>,
-    /// A log was read before. Its position is removed with the first entry.
+    /// Whether a log was read before. If so, the first entry removes the position of the log.
     is_switch: bool,
-    /// A directory that is read instead of the journal of this machine.
     directory: Option<PathBuf>,
-    /// The only machine of a directory, once it is known.
+    /// The only machine of `directory`, when it is known.
     machine: Option<String>,
     cursor: Cursor,
     out: &'a mut Output,
@@ -242,8 +239,8 @@ impl EntryBatch<'_> {
                 return Err(several_machines(directory));
             }
         }
-        // If a clock was set back, journalctl can show older entries after newer ones. Skip entries
-        // of the same boot that are older than the last one that was read.
+        // If the clock was set back, journalctl can show older entries after newer ones. Skip
+        // entries of the same boot that are older than the last entry that was read.
         if let Some((boot, last)) = self.from.as_deref().and_then(uptime)
             && uptime(&entry.cursor).is_some_and(|(this, at)| this == boot && at < last)
         {
@@ -256,8 +253,8 @@ impl EntryBatch<'_> {
         let now = self.cursor.journal.as_deref().unwrap_or_default();
         if let Some(from) = self.from.take() {
             if same_entry(&from, now) {
-                // The collected entries have the same time as this one. An earlier run has read
-                // them.
+                // The collected entries have the same time as this entry, and an earlier run has
+                // read all of them.
                 self.lines.clear();
                 self.cursor.journal_gone = false;
                 return Ok(());
@@ -298,8 +295,8 @@ impl EntryBatch<'_> {
         self.out.done(&self.cursor)
     }
 
-    /// Reports once that the last entry that was read is missing. If no entry follows, the cursor
-    /// of the missing entry stays, because it still shows which entries are older.
+    /// Reports once that the last entry that was read is missing. Until another entry is read, the
+    /// cursor still names the missing entry, because this cursor shows which entries are older.
     fn gap(&mut self) -> anyhow::Result<()> {
         if std::mem::replace(&mut self.cursor.journal_gone, true) {
             return Ok(());
@@ -317,9 +314,9 @@ fn command(follow: bool, selection: &Selection) -> Command {
     let mut command = Command::new("journalctl");
     command.args(["--output=json", "--all", "--no-pager", "--quiet"]);
     if follow {
-        // Without --merge, journalctl shows new entries of the current boot only. It reads the ID
-        // of the boot from /proc, and this can fail: a sandbox can hide the ID (ProcSubset=pid),
-        // and a container shows the ID of its host.
+        // Without --merge, journalctl shows only new entries of the current boot. It reads the ID
+        // of the boot from /proc. There, a sandbox can hide the ID (ProcSubset=pid), and a
+        // container sees the ID of its host.
         command.args(["--follow", "--no-tail", "--merge"]);
     }
     if let Some(directory) = &selection.directory {
@@ -347,7 +344,7 @@ fn start(
     if let Some(offset) = cursor.legacy {
         command.arg(format!("--since=@{}", legacy::next_second(offset)?));
     }
-    // --merge takes entries of other machines as well.
+    // --merge shows entries of all machines, so select this machine.
     let machine = std::fs::read_to_string("/etc/machine-id").ok();
     let machine = machine.filter(|_| follow && selection.directory.is_none());
     command
@@ -358,7 +355,7 @@ fn start(
 }
 
 /// The arguments that select entries. `+` means "or" (journalctl(1)). If `machine` is given, each
-/// alternative is limited to this machine.
+/// alternative selects only entries of that machine.
 fn matches(more: &[JournalMatch], machine: Option<&str>) -> Vec<String> {
     let alternatives = MATCHES.into_iter().chain(more.iter().map(JournalMatch::as_str));
     let machine = machine.map(|id| format!("_MACHINE_ID={}", id.trim()));
@@ -375,7 +372,7 @@ fn matches(more: &[JournalMatch], machine: Option<&str>) -> Vec<String> {
 
 fn finish(mut child: Child, stop: &Stop) -> anyhow::Result<PassEnd> {
     if stop.is_set() {
-        // This fails if journalctl has received the signal too and has ended.
+        // If the signal has already ended journalctl, this fails.
         let _ = child.kill();
         let _ = child.wait();
         return Ok(PassEnd::Stopped);

@@ -1,6 +1,6 @@
-//! The last lines that were read from a log. The cursor holds their text if it is short. The text
-//! is long only if a line of a container waits for its last part. Many logs may end in such lines,
-//! so the cursor then holds only the length, and the next run reads the text from the log again.
+//! The last lines that were read from a log. If the text is short, the cursor contains it. A long
+//! text is rare: it needs a line of a container that waits for its last part. But many logs may end
+//! in such lines. So the cursor contains only the length, and the next run reads the text again.
 
 use std::io::{self, Read};
 
@@ -13,20 +13,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::cursor::Generation;
 
-/// The last lines of a log. In JSON they are a string, or an object if they are longer than
-/// [`MAX_BEFORE`].
+/// The last lines of a log. In JSON, they are a string. If they are longer than [`MAX_BEFORE`],
+/// they are an object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "StoredLines", into = "StoredLines")]
 pub(crate) enum LastLines {
-    /// Their text. Each invalid byte is `?`.
+    /// The text of the lines. Each invalid byte is `?`.
     Text(String),
-    /// Longer lines. Their text is in the log and is not read again yet.
+    /// Longer lines. This run has not read their text from the log yet.
     Unread {
         /// The length of the lines in the log, in bytes.
         length: usize,
-        /// The [lines](ContainerStream::long_parts) before them that are not in the log.
+        /// [Lines](ContainerStream::long_parts) to write before the text. They are not in the log.
         long: String,
-        /// The lines to use instead if they are not in the log any more.
+        /// The text to use if the lines are no longer in the log.
         lost: String,
     },
 }
@@ -70,7 +70,7 @@ impl Default for LastLines {
 }
 
 impl LastLines {
-    /// The form of these lines that the cursor holds.
+    /// Converts the lines to the form that the cursor stores.
     fn of_text(text: String) -> Self {
         let length = without_long_parts(text.as_bytes()).len();
         if length <= MAX_BEFORE {
@@ -93,9 +93,8 @@ impl LastLines {
         }
     }
 
-    /// Replaces the lines.
     pub(crate) fn set(&mut self, lines: &[u8]) {
-        // `Unread` has their length in the log, so each invalid byte must stay one byte.
+        // The length in the log must stay the same, so each invalid byte becomes one `?`.
         let valid = lines.utf8_chunks();
         let text = valid
             .flat_map(|chunk| [chunk.valid().to_owned(), "?".repeat(chunk.invalid().len())])
@@ -103,21 +102,21 @@ impl LastLines {
         *self = Self::Text(text);
     }
 
-    /// Adds lines that were read after these lines.
+    /// Adds the next lines that were read.
     pub(crate) fn add(&mut self, lines: &[u8]) {
         let mut last = self.text().unwrap_or_default().as_bytes().to_vec();
         add_last_lines(&mut last, lines);
         self.set(&last);
     }
 
-    /// Adds a line that was [skipped](add_skipped).
+    /// Records that a line was too long and was [skipped](add_skipped).
     pub(crate) fn skip(&mut self, line: Option<(ContainerStream, bool)>) {
         let mut last = self.text().unwrap_or_default().as_bytes().to_vec();
         add_skipped(&mut last, line);
         self.set(&last);
     }
 
-    /// Replaces the lines by their [`lost_lines`], because the lines that came after them are lost.
+    /// The caller must call this if newer lines are lost. Replaces the lines by [`lost_lines`].
     pub(crate) fn lose(&mut self) {
         match self {
             Self::Text(text) => {
@@ -129,9 +128,9 @@ impl LastLines {
         }
     }
 
-    /// Reads the lines again if only their length is known. `files` holds the files of the log that
-    /// were read before, newest first, each with its generation. Returns whether the lines are
-    /// there.
+    /// If only the length of the lines is known, reads the lines again from `files`. These are the
+    /// files of the log that were read before, newest first, each with its generation. Returns
+    /// false if the lines are lost.
     pub(crate) fn restore<'a>(
         &mut self,
         files: impl Iterator<Item = (&'a ChainFile, &'a Generation)>,
@@ -145,8 +144,8 @@ impl LastLines {
                 let begin = generation.offset.saturating_sub(left);
                 let mut bytes = Vec::new();
                 file.reader(begin, generation.offset)?.read_to_end(&mut bytes)?;
-                // mls-tail adds the newline that the last line of a compressed file lacks, so add
-                // it here too.
+                // If a compressed file ends without a newline, mls-tail adds a newline. So add it
+                // here too.
                 if bytes.last().is_some_and(|byte| *byte != b'\n') {
                     bytes.push(b'\n');
                 }
@@ -156,8 +155,8 @@ impl LastLines {
             }
         }
         let is_there = lines.len() == length;
-        // If the lines are missing, mls-parse must not read the rest of an unfinished line as a
-        // whole line.
+        // If the lines are missing, `lost` prevents mls-parse from reading the rest of a split line
+        // as a whole line.
         let text =
             if is_there { [long.as_bytes(), &lines].concat() } else { lost.as_bytes().to_vec() };
         self.set(&text);

@@ -1,13 +1,14 @@
 //! Continues where the Python original stopped.
 //!
-//! Its `state.offset` holds only a decimal number: the size of the log in bytes at the last read
-//! (`lib/maillogsentinel/utils.py`, `read_state`; `parser.py`, `extract_entries`). It does not name
-//! a file. Older rotated logs are finished: the original has read or lost them. If a line of the
-//! log begins at the number, reading continues there. Otherwise the log may have been rotated
-//! since. If a line of the youngest rotated file begins there, reading continues in that file; the
-//! original would have lost the rest of it. Otherwise mls-tail cannot know which lines were read,
-//! so it exits with 78, and its message says what the administrator can do. If the original reads
-//! the journal, the number is the second of the last entry (`log_reader.py`, `get_new_offset`).
+//! The `state.offset` of the original contains only a number: the size of the log in bytes at the
+//! last read (`lib/maillogsentinel/utils.py`, `read_state`; `parser.py`, `extract_entries`). If a
+//! line of the log begins at this offset, mls-tail continues there. Otherwise, the log may have
+//! been rotated after that read. If a line of the youngest rotated file begins at this offset,
+//! mls-tail continues in that file. (The original would have lost the rest of the file.) If the
+//! offset fits neither file, mls-tail exits with 78, and its message says what the administrator
+//! can do. mls-tail does not read older rotated logs: the original has read or lost their lines. If
+//! the original reads the journal, the number is the second of the last entry (`log_reader.py`,
+//! `get_new_offset`).
 
 use std::io;
 
@@ -18,14 +19,14 @@ use mls_state::cursor_file::WINDOW;
 use crate::cursor::LogState;
 use crate::read::EndBytes;
 
-/// Changes `log` as if this tool had read up to `offset`. Returns which generation each file holds.
+/// Sets `log` as if mls-tail had read up to `offset`. Returns the generation of each file.
 pub(crate) fn adopt(
     log: &mut LogState,
     files: &[ChainFile],
     offset: u64,
 ) -> anyhow::Result<Vec<Option<usize>>> {
     let mut start = None;
-    // The log itself is the last file, and the youngest rotated file the one before it.
+    // The last file is the log itself. The file before it is the youngest rotated file.
     for (i, file) in files.iter().enumerate().rev().take(2) {
         let mark = mark(file, offset).or_exit(Exit::IoErr)?;
         if mark.end == offset && mark.tail.ends_with(b"\n") {
@@ -63,7 +64,7 @@ pub(crate) fn begin_at(log: &mut LogState, file: &ChainFile, at: &EndBytes) -> u
     k
 }
 
-/// Returns the [`EndBytes`] of `file` at `offset`, or at its end if it is shorter.
+/// Returns the [`EndBytes`] of `file` at `offset`. If the file is shorter, at its end.
 pub(crate) fn mark(file: &ChainFile, offset: u64) -> io::Result<EndBytes> {
     if file.compression.is_none() {
         return EndBytes::read(file, offset.min(file.stat.size));
@@ -74,10 +75,9 @@ pub(crate) fn mark(file: &ChainFile, offset: u64) -> io::Result<EndBytes> {
     Ok(EndBytes { end: lines.position(), head, tail: lines.window().to_vec() })
 }
 
-/// The second from which the journal is read, if the original has read up to the end of `second`.
+/// The second after `second`, the last second that the original has read from the journal.
 pub(crate) fn next_second(second: u64) -> anyhow::Result<u64> {
-    // A second in 2001. The original is newer than that, so a smaller number is a position in a
-    // log.
+    // A second in 2001, before the original existed. A smaller number is a position in a log.
     const FIRST: u64 = 1_000_000_000;
     let now = u64::try_from(chrono::Utc::now().timestamp()).unwrap_or(u64::MAX);
     if !(FIRST..=now).contains(&second) {

@@ -8,7 +8,7 @@
 //! mls-tail reads logs with their rotated files, also compressed ones, oldest first; or the systemd
 //! journal (`journal.rs`). It writes their lines unchanged. If the last line has no newline yet,
 //! the next run reads it. At the end of a compressed file, mls-tail adds a missing newline, because
-//! nobody will write to that file again.
+//! nobody writes to a compressed file.
 //!
 //! # Where it continues
 //! The cursor remembers every file by its content (`cursor.rs`). If a log was half read, and is
@@ -16,10 +16,10 @@
 //! lines that a writer adds to a rotated file. A file that was truncated, replaced or edited is a
 //! new file. If lines can no longer be read, mls-tail prints a warning and writes a `gap` record.
 //!
-//! A log that was replaced by an older copy of itself is a new file too: mls-tail prints the same
-//! warning and reads it from its beginning, so its failures are recorded twice. The cursor has
-//! hashes at only some offsets of the log. So mls-tail cannot find out where the copy ends and new
-//! lines begin, and a wrong guess would lose lines. Before you restore such a copy, remove the
+//! If somebody replaces a log by an older copy of it, the copy is a new file too. mls-tail prints a
+//! warning and reads the copy from its beginning, so the failures are recorded twice. The cursor
+//! has hashes at only some offsets of the log. So mls-tail cannot find out where the copy ends and
+//! new lines begin, and a wrong guess would lose lines. Before you restore such a copy, remove the
 //! lines that mls-tail has already read.
 //!
 //! If `mail_log` of the configuration changes from a file to the journal or back, mls-tail
@@ -32,8 +32,8 @@
 //! With `--framed` the output is the framed stream of [`mls_event`]. The last tool of the pipeline,
 //! such as mls-csv, commits the cursor together with its data, and mls-tail starts from that
 //! commit. Without `--framed`, mls-tail saves `--cursor-file` itself when all lines are written. If
-//! a run ends before that, the next run writes the same lines again. Without frames, mls-parse cannot
-//! see where a log ends: it joins the parts of a line of a container across logs and runs.
+//! a run ends earlier, the next run writes its lines again. Without frames, mls-parse cannot see
+//! where a log ends: it joins the parts of a line of a container across logs and runs.
 //!
 //! # Exit codes
 //! 75 if a later run can read more: a compressed file is still being written, or a file was
@@ -90,7 +90,7 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     }
     let is_configured = args.logs.is_empty() && !args.journal && !args.csv;
     let args = with_defaults(args, &config.paths);
-    // The sink locks its own file. Only a run that saves the cursor itself needs this lock.
+    // With --framed, the sink locks the file. Otherwise mls-tail must, because it saves the cursor.
     let saves = !args.framed && !args.show_cursor;
     let _lock = args.cursor_file.as_deref().filter(|_| saves).map(Lock::take).transpose()?;
     let committed = args.cursor_file.as_deref().map(CursorFile::load).transpose()?.flatten();
@@ -146,7 +146,7 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     }
 }
 
-/// Adds values of the configuration that the command line does not give.
+/// Takes values from the configuration if the command line does not give them.
 fn with_defaults(mut args: Args, paths: &Paths) -> Args {
     let (log, cursor) = if args.csv {
         (&paths.csv_filename, paths.sql_cursor())
@@ -174,8 +174,8 @@ fn with_defaults(mut args: Args, paths: &Paths) -> Args {
     args
 }
 
-/// Returns the absolute names of the logs. They are part of the cursor, so a log must have the same
-/// name for every working directory and every spelling.
+/// Returns the absolute paths of the logs. The cursor contains these paths, so they must not depend
+/// on the working directory or on the spelling.
 fn absolute(logs: &[PathBuf], with_rotated: bool) -> anyhow::Result<Vec<PathBuf>> {
     if logs.is_empty() {
         return Err(
@@ -186,7 +186,7 @@ fn absolute(logs: &[PathBuf], with_rotated: bool) -> anyhow::Result<Vec<PathBuf>
     for log in logs {
         let context = || format!("finding {}", log.display());
         let directory = directory_of(log);
-        // With --follow, the directory may be created later.
+        // The directory may be missing: with --follow, it can be created later.
         let directory = directory
             .canonicalize()
             .or_else(|_| std::path::absolute(&directory))
@@ -202,7 +202,7 @@ fn absolute(logs: &[PathBuf], with_rotated: bool) -> anyhow::Result<Vec<PathBuf>
         }
     }
     if with_rotated {
-        // A shell expands mail.log* to the rotated files too. They are read as rotated files.
+        // In a shell, `mail.log*` also names the rotated files. Keep only the log.
         let all = absolute.clone();
         absolute.retain(|path| !all.iter().any(|log| is_rotated_from(log, path)));
     }

@@ -16,30 +16,28 @@ use crate::legacy;
 use crate::recognize::recognize;
 use crate::switch;
 
-/// If an incomplete compressed file has not changed for this time, it will not become complete.
-/// Then mls-tail reads it as it is.
+/// If an incomplete compressed file has not changed for this time, mls-tail reads it anyway.
 const GIVEN_UP: Duration = Duration::from_hours(1);
 
 /// The largest number of tries to open the files. A try fails if a file changes meanwhile.
 const TRIES: u32 = 50;
 
-/// The data needed to open a log.
 pub(crate) struct Opening<'a> {
     pub(crate) layout: &'a Layout,
     pub(crate) committed_by: Option<&'a Path>,
-    /// The names of all logs of this run. No other log may take over their state.
+    /// The paths of all logs of this run. Their state must not move to another log.
     pub(crate) names: &'a HashSet<String>,
-    /// The journal, if it may have been read before.
+    /// The journal, if an earlier run may have read it instead of the log.
     pub(crate) journal: Option<&'a Selection>,
 }
 
 /// One log during one pass.
 pub(crate) struct OpenLog<'a> {
-    /// Its absolute path: its name in the cursor and in segments.
+    /// The absolute path of the log. It names the log in the cursor and in segments.
     pub(crate) name: &'a str,
     pub(crate) cursor: &'a mut Cursor,
     pub(crate) chain: Chain,
-    /// The generation that each file of the chain holds.
+    /// For each file of the chain, the index of its generation.
     pub(crate) held: Vec<Option<usize>>,
 }
 
@@ -51,8 +49,8 @@ impl<'a> OpenLog<'a> {
         opening: &Opening<'_>,
     ) -> anyhow::Result<Self> {
         for _ in 0..TRIES {
-            // The sink may commit at any time. Read its commit before opening the files, so that
-            // the files hold all committed bytes.
+            // Read the commit first, then open the files. Then the files contain all committed
+            // bytes, even if the sink commits meanwhile.
             let committed = opening.committed_by.map(Committed::load).transpose()?;
             let mut chain = Chain::open(Path::new(name), opening.layout)?;
             let state = cursor.logs.entry(name.to_owned()).or_default();
@@ -96,14 +94,14 @@ impl<'a> OpenLog<'a> {
         self.state().map_or(&[], |state| &state.generations)
     }
 
-    /// The last lines that were read. Call [`restore_last_lines`](Self::restore_last_lines) before
-    /// this.
+    /// The last lines that were read. The caller must call
+    /// [`restore_last_lines`](Self::restore_last_lines) first.
     pub(crate) fn last_lines(&self) -> &str {
         self.state().and_then(|state| state.last_lines.text()).unwrap_or_default()
     }
 
-    /// Reads the last lines of an earlier run again if the cursor does not hold their text. Returns
-    /// a gap if no file has them any more.
+    /// If the cursor does not contain the text of the last lines, reads them again from the log.
+    /// Returns a gap if no file has these lines any more.
     pub(crate) fn restore_last_lines(&mut self) -> std::io::Result<Option<Gap>> {
         let mut last = std::mem::take(&mut self.state_mut().last_lines);
         let read = self.generations().iter().enumerate().rev().filter(|(_, it)| it.offset > 0);
@@ -123,9 +121,9 @@ impl<'a> OpenLog<'a> {
         }))
     }
 
-    /// Recognizes files that were read under another name of the log, because the log was renamed
-    /// or its directory was moved. If no other log has the old name now, all state of the old name
-    /// moves to this log, else only the state of the recognized files.
+    /// Recognizes files that were read under an old path of the log, because the log was renamed or
+    /// its directory was moved. If no other log has the old path now, all state of the old path
+    /// moves to this log. Otherwise only the state of the recognized files moves.
     fn take_over_moved(&mut self, names: &HashSet<String>) -> std::io::Result<()> {
         let others: Vec<String> =
             self.cursor.logs.keys().filter(|name| !names.contains(*name)).cloned().collect();
@@ -176,7 +174,7 @@ impl<'a> OpenLog<'a> {
         Ok(())
     }
 
-    /// Whether the path of another log does not exist, or belongs to a file of this log.
+    /// Whether the path `other` does not exist, or now belongs to a file of this log.
     fn is_at(&self, other: &str) -> bool {
         fs::metadata(other).map_or(true, |metadata| {
             let stat = FileStat::of(&metadata);
@@ -198,7 +196,7 @@ impl<'a> OpenLog<'a> {
         Ok(())
     }
 
-    /// Continues after the last message of the journal, if the journal was read before.
+    /// If an earlier run read the journal, continues in the log after the last message of that run.
     fn switch_from_journal(&mut self, opening: &Opening<'_>) -> anyhow::Result<()> {
         let second = switch::first_second(self.cursor, false);
         let (Some(journal), Some(second), false) =
@@ -221,8 +219,8 @@ impl<'a> OpenLog<'a> {
         Ok(())
     }
 
-    /// The index of the oldest compressed file that is incomplete. A program may still be writing
-    /// it. `reported` is the file that was reported last.
+    /// Returns the index of the oldest incomplete compressed file. A program may still be writing
+    /// this file. Warns once about the file and stores it in `reported`.
     pub(crate) fn first_incomplete(
         &self,
         reported: &mut Option<FileStat>,
@@ -252,7 +250,7 @@ impl<'a> OpenLog<'a> {
         Ok(None)
     }
 
-    /// The gaps: unread lines that no file holds any more.
+    /// Lines that no file has any more, and files of an unsupported compression.
     pub(crate) fn gaps(&mut self, layout: &Layout) -> Vec<Gap> {
         let searched = self.searched();
         let name = self.name.to_owned();
@@ -263,9 +261,9 @@ impl<'a> OpenLog<'a> {
         let mut gaps = Vec::new();
         for (k, known) in state.generations.iter_mut().enumerate() {
             let is_gone = !held.contains(&Some(k));
-            // The log itself can get more lines after it was read. So lines may be lost if no file
-            // holds it any more. With `live_only`, no file holds it after a rotation: this is no
-            // loss if all of it was read.
+            // The log itself can get more lines after it was read. If it is missing, such lines may
+            // be lost. A rotated file usually gets no more lines. With `live_only`, the log is
+            // missing after each rotation. This is no gap if all its lines were read.
             let is_whole =
                 known.is_read && !known.has_half_line && (known.is_rotated || layout.live_only);
             let is_lost = is_gone && !known.is_gone && !is_whole;
@@ -281,8 +279,8 @@ impl<'a> OpenLog<'a> {
             }
         }
         for (path, stat) in &chain.unsupported {
-            // Compression keeps the time of the last change. So this time identifies a file that
-            // was read before it was compressed.
+            // A file that is compressed keeps the time of its last change. So this time shows
+            // whether the file was read before the compression.
             let was_read = state
                 .generations
                 .iter()
@@ -301,7 +299,7 @@ impl<'a> OpenLog<'a> {
         gaps
     }
 
-    /// Text about the files that were searched for the missing lines.
+    /// Describes the files in which mls-tail searched for the missing lines.
     fn searched(&self) -> String {
         const SHOWN: usize = 8;
         let files = &self.chain.files;
@@ -324,8 +322,7 @@ impl<'a> OpenLog<'a> {
     }
 }
 
-/// The time since the last change of a file. If the clock was set back, the absolute difference
-/// counts.
+/// The time between now and the last change of a file, never negative.
 fn age(stat: &FileStat) -> Duration {
     let nanoseconds = Utc::now().timestamp_nanos_opt().unwrap_or(0).abs_diff(stat.mtime);
     Duration::from_nanos(nanoseconds)

@@ -23,17 +23,16 @@ const COPY: u64 = 256 * 1024;
 /// The longest time between two checkpoints while data flows.
 pub(crate) const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 
-/// Standard output.
 pub(crate) struct Output {
     writer: Writer,
     framed: bool,
     splices: bool,
-    /// The cursor file that this tool saves by itself, in plain mode.
+    /// Without `--framed`: the cursor file that mls-tail saves.
     saved_to: Option<PathBuf>,
     sequence: u64,
     /// The last cursor that was written to the sink or to the cursor file.
     last_cursor: Cursor,
-    /// Bytes of lines that were written.
+    /// The number of bytes of lines that were written.
     written: u64,
 }
 
@@ -51,13 +50,13 @@ impl Output {
         let saved_to = cursor_file.filter(|_| !framed);
         let mut out =
             Self { writer, framed, splices, saved_to, sequence, last_cursor: cursor, written: 0 };
-        // Write this record at once: after it, the later tools of the pipeline ignore signals.
+        // Write this record at once: it makes the later tools of the pipeline ignore signals.
         out.control(&Begin { base: sequence })?;
         out.writer.flush()?;
         Ok(out)
     }
 
-    /// Waits for `input`, a signal or `timeout`; an error if the reader of the output has exited.
+    /// Waits for `input`, a signal or `timeout`. Fails if the reader of the output has exited.
     pub(crate) fn wait(
         &self,
         stop: &Stop,
@@ -68,7 +67,7 @@ impl Output {
         let inputs = stop.as_fd().into_iter().chain(input);
         fds.extend(inputs.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
-        // A wait that ends early only causes one more pass.
+        // If the wait fails or ends early, this only causes one more pass.
         let _ = poll(&mut fds, timeout.as_ref());
         if fds[0].revents().contains(PollFlags::ERR) { Err(OutputClosed.into()) } else { Ok(()) }
     }
@@ -100,8 +99,8 @@ impl Output {
         self.writer.flush()
     }
 
-    /// Writes a checkpoint. In plain mode, saves the cursor. Call it when there is nothing more to
-    /// read for now.
+    /// Must be called when there is nothing more to read for now. Writes a checkpoint. Without
+    /// `--framed`, saves the cursor.
     pub(crate) fn done(&mut self, cursor: &Cursor) -> anyhow::Result<()> {
         self.checkpoint(cursor)?;
         if let Some(path) = self.saved_to.as_ref().filter(|_| self.last_cursor != *cursor) {
@@ -118,7 +117,6 @@ impl Output {
         self.writer.flush()
     }
 
-    /// Logs the summary of the run for `log`.
     pub(crate) fn summarize(&self, log: &str) {
         mls_diag::summary(format_args!(
             "read {} of new lines of {log}",

@@ -10,13 +10,13 @@ use crate::open_log::OpenLog;
 /// once.
 const WORTH_SHOWING: u64 = 64 << 20;
 
-/// A progress bar on stderr, if that is a terminal and there is much to read.
+/// A progress bar on stderr, if stderr is a terminal and there is much to read.
 #[derive(Default)]
 pub(crate) struct Progress(Option<ProgressBar>);
 
 impl Progress {
-    /// Shows how many bytes the first `readable` files have. The decompressed size of a compressed
-    /// file is unknown; five times its size is usual for logs.
+    /// Shows how many unread bytes the first `readable` files have. The decompressed size of a
+    /// compressed file is unknown: for logs, five times its compressed size is usual.
     pub(crate) fn start(&mut self, log: &OpenLog<'_>, readable: usize) {
         let files = log.chain.files.iter().zip(&log.held).take(readable);
         let left = files.map(|(file, held)| {

@@ -16,14 +16,13 @@ use crate::progress::Progress;
 use crate::signal::Stop;
 use crate::tail::PassEnd;
 
-/// The largest length of a segment. Only a segment of one long line can be longer.
+/// The largest length of a segment, in bytes. If a segment is one long line, it can be longer.
 const SEGMENT: u64 = 1 << 20;
 
 /// A segment up to this length is read before its header is written. So the header never announces
 /// a wrong length, even if the log is truncated meanwhile.
 const SMALL: u64 = 256 * 1024;
 
-/// The output of lines.
 pub(crate) struct Delivery {
     pub(crate) out: Output,
     pub(crate) progress: Progress,
@@ -41,7 +40,6 @@ impl Delivery {
         self.out.gap(gap)
     }
 
-    /// Called after each segment.
     fn after_segment(&mut self, cursor: &Cursor) -> anyhow::Result<PassEnd> {
         if self.last_checkpoint.elapsed() >= CHECKPOINT_EVERY {
             self.last_checkpoint = Instant::now();
@@ -56,14 +54,13 @@ impl Delivery {
 /// One file of an open log, and the generation that it holds.
 struct OpenFile<'log, 'run> {
     log: &'log mut OpenLog<'run>,
-    /// Its index in the chain.
+    /// The index of the file in the chain.
     n: usize,
-    /// The index of its generation.
+    /// The index of the generation of the file.
     k: usize,
 }
 
 impl OpenLog<'_> {
-    /// Reads the new lines of file number `n`.
     pub(crate) fn read_file(
         &mut self,
         n: usize,
@@ -115,10 +112,9 @@ impl OpenFile<'_, '_> {
         &mut self.log.state_mut().generations[self.k]
     }
 
-    /// `compressed_at` is the time in a gzip header. `mtime` is the earlier one of this time and
-    /// the last change of the file, because each of them can be too late: a copied file may be
-    /// newer than its lines, and a program may compress a log and then restore the old time of the
-    /// file.
+    /// `mtime` is the earlier of two times, because each can be too late: the last change of the
+    /// file, if somebody copied the file; and `compressed_at`, the time in a gzip header, if a
+    /// program compressed an old log and then gave the file its old time.
     fn segment(&self, offset: u64, length: u64, compressed_at: Option<i64>) -> Segment<'static> {
         let changed = self.file().stat.mtime;
         let written = compressed_at.map_or(changed, |compressed| compressed.min(changed));
@@ -137,7 +133,7 @@ impl OpenFile<'_, '_> {
         self.log.state_mut().last_lines.add(lines);
     }
 
-    /// Remembers the lines from `offset` to the end of `window`, without reading more of them than
+    /// Remembers the last lines between `offset` and the end of `window`. Reads no more bytes than
     /// needed.
     fn remember_window(&mut self, offset: u64, window: &EndBytes) -> io::Result<()> {
         let length = window.end - offset;
@@ -145,14 +141,14 @@ impl OpenFile<'_, '_> {
         let line = if let Some(newline) = memchr::memrchr(b'\n', text) {
             ContainerStream::of_line(&text[newline + 1..])
         } else {
-            // The beginning and the end of a line are enough to find its stream.
+            // The beginning and the end of a line are enough to find the stream of its container.
             let begin = self.file().line_begin(offset, window.end - 1)?.unwrap_or(offset);
             let front = (window.end - begin).min(MAX_BEFORE as u64);
             ContainerStream::of_line(&[&self.file().read_at(begin, front)?[..], text].concat())
         };
         if length > MAX_LINE as u64 {
-            // The segment is one line. Without the NUL bytes in front of it, it may be short enough
-            // to be read.
+            // The segment is one line. Without the NUL bytes before its text, the line may be short
+            // enough.
             let start = after_nuls(self.file(), offset, window.end)?;
             if window.end - start > MAX_LINE as u64 {
                 self.log.state_mut().last_lines.skip(line);
@@ -162,11 +158,11 @@ impl OpenFile<'_, '_> {
             self.remember(&line);
             return Ok(());
         }
-        // Read one more byte, which shows whether a line begins after it.
+        // Read one byte more: if it is a newline, a line begins after it.
         let start = window.end.saturating_sub(MAX_BEFORE as u64 + 1).max(offset);
         let mut lines = self.file().read_at(start, window.end - start)?;
-        // If there is a line of a container, all lines of the segment may be needed. If NUL bytes
-        // come first, their line may begin earlier. In both cases, read the whole segment.
+        // If there is a line of a container, all lines of the segment may be needed. If the first
+        // byte is NUL, its line may begin earlier. In both cases, read the whole segment.
         let mut last = lines.split(|byte| *byte == b'\n').skip(usize::from(start > offset));
         let is_after_nul = lines.starts_with(b"\0");
         if is_after_nul
@@ -224,8 +220,7 @@ impl OpenFile<'_, '_> {
         if is_rotated { Ok(()) } else { generation.mark(file) }
     }
 
-    /// Sends the whole lines of `offset..target` from memory, after a check that they follow the
-    /// position.
+    /// If the file was not truncated, sends the whole lines of `offset..target` from memory.
     fn send_small(
         &self,
         offset: u64,
@@ -275,15 +270,15 @@ impl OpenFile<'_, '_> {
             .error("it was truncated while it was read; the next run reads its new content"))
     }
 
-    /// Whether the file was not truncated meanwhile: it still holds the lines that were read
-    /// before, and all of `window`.
+    /// Whether the file was not truncated meanwhile: the file still contains the lines before the
+    /// position, and all of `window`.
     fn is_after_position(&self, window: &EndBytes) -> io::Result<bool> {
         let generation = self.generation();
         Ok(window.is_whole() && (generation.offset == 0 || generation.is_in(self.file())?))
     }
 
-    /// Reads the new lines of a compressed file. Unlike `read_plain`, it reads a last line without
-    /// a newline too, because a compressed file does not grow.
+    /// Reads the new lines of a compressed file. Unlike `read_plain`, also reads a last line
+    /// without a newline, because a compressed file does not grow.
     fn read_compressed(&mut self, delivery: &mut Delivery) -> anyhow::Result<PassEnd> {
         let name = self.file().path.display().to_string();
         let head = self.file().head().or_exit(Exit::IoErr)?;
@@ -306,7 +301,7 @@ impl OpenFile<'_, '_> {
                     self.log.state_mut().last_lines.skip(container);
                 }
                 Some(Piece::Lines(lines)) => {
-                    // Add the newline that the last line of the file lacks.
+                    // If the last line of the file has no newline, add it.
                     let newline: &[u8] = if lines.ends_with(b"\n") { b"" } else { b"\n" };
                     let length = (lines.len() + newline.len()) as u64;
                     let segment = self.segment(offset, length, compressed_at.nanoseconds());
@@ -340,7 +335,6 @@ impl OpenFile<'_, '_> {
     }
 }
 
-/// The outcome of sending a segment.
 enum Sent {
     Nothing,
     /// The file was truncated meanwhile, and nothing was sent. The next pass reads its new content.
@@ -369,8 +363,8 @@ impl EndBytes {
     }
 }
 
-/// The end of the last line that ends in `offset..target`. If there is none, the end of the line at
-/// `offset`; if that line has no newline, `offset`.
+/// The end of the last line that ends in `offset..target`. If no line ends in this range, the end
+/// of the line at `offset`. If the line at `offset` has no newline, `offset`.
 fn last_line_end(file: &ChainFile, offset: u64, target: u64) -> io::Result<u64> {
     if let Some(end) = file.line_begin(offset, target)? {
         return Ok(end);
@@ -389,7 +383,7 @@ fn last_line_end(file: &ChainFile, offset: u64, target: u64) -> io::Result<u64> 
     Ok(offset)
 }
 
-/// The number of bytes in which to search at once.
+/// The number of bytes that one step of a search reads.
 const STEP: u64 = 64 * 1024;
 
 /// The offset after the NUL bytes at the beginning of `offset..target`.

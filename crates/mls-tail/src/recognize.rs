@@ -70,8 +70,8 @@ impl Generation {
         self.marks.clear();
     }
 
-    /// Adds marks before the position. Near the position and near the beginning, the marks are
-    /// close together.
+    /// Sets `marks`: hashes at many offsets before the position. Near the position and near the
+    /// beginning, these offsets are close together.
     pub(crate) fn mark(&mut self, file: &ChainFile) -> io::Result<()> {
         let distances =
             (6..u64::BITS).map(|bit| 1 << bit).take_while(|distance| *distance < self.offset);
@@ -87,13 +87,12 @@ impl Generation {
     }
 }
 
-/// A function that returns whether a file holds a generation.
 type Test = fn(&Generation, &ChainFile) -> io::Result<bool>;
 
 /// Returns, for each file, the index of the generation that it holds.
 ///
-/// Two files may hold the same generation, because copytruncate copies the log before it truncates
-/// it. Two logs may also begin with the same bytes. In both cases, the older file gets the
+/// copytruncate first copies the log, then truncates it. Meanwhile, two files contain the same
+/// generation. Two logs may also begin with the same bytes. In both cases, the older file gets the
 /// generation.
 pub(crate) fn recognize(
     files: &[&ChainFile],

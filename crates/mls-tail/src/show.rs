@@ -6,7 +6,6 @@ use mls_stream::ndjson::Writer;
 
 use crate::cursor::{Cursor, Generation};
 
-/// Prints the content of a cursor file for human readers.
 pub(crate) fn print(committed: Option<&CursorFile>) -> anyhow::Result<()> {
     let text = match committed {
         None => "no cursor yet; the next run starts at the beginning\n".into(),

@@ -10,13 +10,13 @@ use mls_stream::signals;
 pub(crate) struct Stop(Option<UnixStream>);
 
 impl Stop {
-    /// Starts to handle both signals.
+    /// Starts to handle SIGTERM and SIGINT.
     pub(crate) fn on_signal() -> anyhow::Result<Self> {
         Ok(Self(Some(signals::termination()?)))
     }
 
-    /// A `Stop` that is never set. It changes no handler: a signal ends the process at once, or has
-    /// no effect if [`on_signal`](Self::on_signal) was called before.
+    /// A `Stop` that is never set. It changes no signal handler: a signal ends the process. If
+    /// [`on_signal`](Self::on_signal) was called before, a signal has no effect.
     pub(crate) fn never() -> Self {
         Self(None)
     }

@@ -1,11 +1,11 @@
 //! Continues after a change of `mail_log` from a file to the journal, or from the journal to a
 //! file.
 //!
-//! Both sources have the same messages in the same order, but a position in one says nothing about
-//! the other. So mls-tail searches the new source for the last message that it read from the old
-//! one, within a few seconds of its time. It continues after that message. If the message is
-//! missing, the time decides: mls-tail reads the messages of that second and of the second before
-//! it again. Then no message is lost, but failures within these two seconds may be recorded twice.
+//! Both sources have the same messages in the same order, but a position in one source says nothing
+//! about the other source. So mls-tail takes the last message from the old source and searches it
+//! in the new source, within a few seconds of its time. It continues after that message. If the
+//! message is missing, mls-tail reads the messages of that second and of the second before again.
+//! So no message is lost, but failures within these two seconds may be recorded twice.
 
 use std::io;
 
@@ -17,13 +17,13 @@ use crate::cursor::{Cursor, LogState};
 use crate::journal::{self, Selection};
 use crate::legacy::{begin_at, mark};
 
-/// The largest difference between the clocks of both sources, in seconds.
+/// The largest difference between the clock of the log and the clock of the journal, in seconds.
 const MARGIN: i64 = 1;
 
 const NANOSECONDS: i64 = 1_000_000_000;
 
-/// The second from which to read the new source: the journal if `reads_journal`, else a log. `None`
-/// if the last run read from the same source, or nothing.
+/// The second from which to read after a change of the source: the journal if `reads_journal`, else
+/// a log. `None` if the source has not changed, or if nothing was read.
 pub(crate) fn first_second(cursor: &Cursor, reads_journal: bool) -> Option<i64> {
     let journal = cursor.journal.as_deref().and_then(journal_second);
     let log = cursor.logs.values().filter_map(log_second).max();
@@ -47,8 +47,8 @@ fn log_second(log: &LogState) -> Option<i64> {
     last.and_then(|line| line_second(line.as_bytes(), changed)).or(Some(changed))
 }
 
-/// The second of a line that begins with a time of RFC 3339 or of traditional syslog. A syslog time
-/// has no year. The year is the latest one in which the line is at most a day newer than `changed`.
+/// The second of a line that begins with a time of RFC 3339 or of syslog (`Jan  5 06:25:01`). A
+/// syslog time has no year: takes the latest year for which it is at most a day after `changed`.
 fn line_second(line: &[u8], changed: i64) -> Option<i64> {
     let text = line.get(..line.len().min(40))?.utf8_chunks().next()?.valid();
     let word = text.split_whitespace().next()?;
@@ -100,8 +100,8 @@ pub(crate) fn messages_read(
     Ok(entries[..=last].iter().filter_map(journal::JournalEntry::as_logged).collect())
 }
 
-/// Changes `log` as if this tool had read all lines before `second`, and after that up to the last of
-/// `messages`. Returns which generation each file holds.
+/// Changes `log` as if mls-tail had read all lines before `second`, and all lines up to the last of
+/// `messages`. Returns, for each file, the index of its generation.
 pub(crate) fn adopt(
     log: &mut LogState,
     files: &[ChainFile],
@@ -126,9 +126,9 @@ pub(crate) fn adopt(
     Ok(held)
 }
 
-/// The position to continue at: after the last line that is one of `messages`, else at the first
-/// line of `second` or later. If all lines are older, this is the end of the log itself, and `None`
-/// for a rotated file.
+/// The position at which to continue: after the last line that is in `messages`. If no line is in
+/// `messages`, at the first line of `second` or later. If all lines are older, the end of the log
+/// itself, or `None` for a rotated file.
 fn position(file: &ChainFile, second: i64, messages: &mut Vec<String>) -> io::Result<Option<u64>> {
     let changed = file.stat.mtime / NANOSECONDS;
     if changed < second && file.is_rotated {
@@ -181,8 +181,8 @@ mod tests {
         assert_eq!(read("Dec 31 10:00:00 vm postfix"), local("2025-12-31 10:00:00"));
         assert_eq!(read("Jan  1 10:00:00 vm postfix"), local("2026-01-01 10:00:00"));
         assert_eq!(read("no time"), None);
-        // No message causes a panic, even if it is cut at any byte.
-        assert_eq!(read("2026-01-01T00:00:00.9+00:00 vm x[1]: abcdé"), Some(changed - 86400));
+        // A cut at any byte of the message must not cause a panic.
+        assert_eq!(read("2026-01-01T00:00:00.9+00:00 vm x[1]: abé"), Some(changed - 86400));
     }
 
     #[test]

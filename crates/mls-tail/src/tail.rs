@@ -15,21 +15,20 @@ use crate::output::Output;
 use crate::read::Delivery;
 use crate::signal::Stop;
 
-/// The logs and their cursor.
 pub(crate) struct Tail {
     pub(crate) logs: Vec<PathBuf>,
     layout: Layout,
     may_be_missing: bool,
-    /// The journal, if it may have been read before.
+    /// The journal, if an earlier run may have read it instead of the logs.
     pub(crate) journal: Option<Selection>,
     committed_by: Option<PathBuf>,
     cursor: Cursor,
     pub(crate) delivery: Delivery,
-    /// The failures of the last pass: why logs could not be read.
+    /// Why logs could not be read in the last pass.
     pub(crate) failures: Vec<anyhow::Error>,
     /// The incomplete compressed file that was reported last.
     reported_incomplete: Option<FileStat>,
-    /// The logs that did not exist, and were reported.
+    /// The missing logs that were already reported.
     reported_missing: HashSet<String>,
 }
 
@@ -69,15 +68,14 @@ impl Tail {
         }
     }
 
-    /// Like [`pass`](Self::pass), for the last pass: reads to the end although a signal has
-    /// arrived.
+    /// Makes the last [`pass`](Self::pass): reads to the end although a signal has arrived.
     pub(crate) fn last_pass(&mut self) -> anyhow::Result<PassEnd> {
         self.delivery.stop = Stop::never();
         self.pass()
     }
 
-    /// Reads the new lines of all logs. If a log is missing or may not be read, adds the error to
-    /// `failures` and continues with the other logs. Any other error ends the pass.
+    /// Reads the new lines of all logs. If a log is missing or cannot be read (no permission), adds
+    /// the error to `failures` and reads the other logs. Any other error ends the pass.
     pub(crate) fn pass(&mut self) -> anyhow::Result<PassEnd> {
         let mut outcome = PassEnd::Done;
         self.failures.clear();
@@ -131,7 +129,7 @@ impl Tail {
             let gaps = log.gaps(&self.layout);
             gaps.iter().try_for_each(|gap| self.delivery.gap(gap))?;
         }
-        // The content of an incomplete file, and of newer files, is not known yet.
+        // Files must be read in order, so newer files wait for an incomplete file.
         let readable = incomplete.unwrap_or(log.chain.files.len());
         self.delivery.progress.start(&log, readable);
         for n in 0..readable {

@@ -72,7 +72,7 @@ impl Write for TimedStream {
 }
 
 impl Connection {
-    /// Connects to the first address of the host that answers.
+    /// Tries the addresses of the host. Connects to the first address that answers.
     pub(super) fn open(server: &MailServer, deadline: Instant) -> Result<Self, Failure> {
         let timeout = server.timeout;
         let addresses = (&*server.host, server.port).to_socket_addrs();
@@ -151,7 +151,7 @@ impl Connection {
         self.reply_within(self.timeout)
     }
 
-    /// Reads a reply that may take as long as `timeout`.
+    /// Reads a reply. Waits at most `timeout` for it.
     pub(super) fn reply_within(&mut self, timeout: Duration) -> Result<Reply, Failure> {
         self.sock().until = self.deadline.min(Instant::now() + timeout);
         let mut reply = Reply::default();

@@ -1,8 +1,8 @@
 //! Delivers a message to its recipients, with retries.
 //!
 //! One transaction serves all recipients, and each recipient has its own outcome: if the server
-//! refuses one address, the others get the mail. After a temporary failure mls-mail tries again,
-//! [`TRIES`] times in total. After a permanent failure it does not.
+//! refuses one address, the other recipients get the mail. Only after a temporary failure, mls-mail
+//! tries again, [`TRIES`] times in total.
 
 use std::time::{Duration, Instant};
 
@@ -38,8 +38,8 @@ impl MailServer {
         loop {
             let (session, is_unknown) = self.transaction(mail, deadline, waiting, &mut outcome);
             settle(&outcome)?;
-            // End the session only after `settle`. Then nobody gets the message twice if this
-            // process dies while it waits for the server.
+            // End the session only after `settle`. If this process dies while it waits for the
+            // server, the ledger already has the outcome, so nobody gets the message twice.
             if let Some(session) = session {
                 session.quit();
             }

@@ -10,9 +10,9 @@ use super::reply::Reply;
 pub(super) struct Failure {
     pub(super) words: String,
     pub(super) is_temporary: bool,
-    /// Whether the failure is a reply of the server. Then the connection is still usable.
+    /// Whether the failure is a reply of the server, so that the connection is still usable.
     pub(super) is_reply: bool,
-    /// Whether the whole message was sent, but no reply came. Then it may have been delivered.
+    /// Whether the whole message was sent, but no reply came. The message may have been delivered.
     pub(super) is_unknown: bool,
 }
 

@@ -16,7 +16,6 @@ use mls_diag::Exit;
 
 use crate::message::Message;
 
-/// A mail server, and the settings of its connection.
 #[derive(Clone)]
 pub(crate) struct MailServer {
     pub(crate) host: String,
@@ -31,12 +30,10 @@ pub(crate) struct MailServer {
 }
 
 impl MailServer {
-    /// The name of the server in error messages.
     pub(crate) fn name(&self) -> String {
         format!("mail server {}", self.address())
     }
 
-    /// Its host and port.
     pub(crate) fn address(&self) -> String {
         // An IPv6 address needs brackets before the port.
         let (open, close) = if self.host.contains(':') { ("[", "]") } else { ("", "") };
@@ -44,22 +41,20 @@ impl MailServer {
     }
 }
 
-/// A message and its recipients.
 pub(crate) struct MailObject<'a> {
     pub(crate) sender: &'a Address,
     pub(crate) recipients: &'a [Address],
     pub(crate) message: &'a Message,
 }
 
-/// The outcome of a message for each recipient.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct DeliveryOutcome {
-    /// Whether the server has accepted a session.
+    /// Whether a session (greeting, TLS, login) has succeeded.
     pub(crate) has_answered: bool,
     pub(crate) delivered: Vec<Address>,
-    /// Permanently refused, with the server's text.
+    /// The addresses that the server refused permanently, with its text.
     pub(crate) refused: Vec<(Address, String)>,
-    /// Not delivered yet, with the reason.
+    /// The addresses with a temporary failure, with the reason.
     pub(crate) deferred: Vec<(Address, String)>,
 }
 
@@ -87,8 +82,7 @@ impl DeliveryOutcome {
     }
 }
 
-/// Returns advice for a failed connection. A wrong address in the configuration is more likely than
-/// a problem with the mail.
+/// Returns advice for a failed connection. Probably the configuration is wrong, not the mail.
 fn cure(words: &str) -> &'static str {
     if words.starts_with("Connection refused") {
         "; no mail server listens there: check [report] smtp_host and smtp_port"

@@ -12,7 +12,7 @@ pub(super) struct Reply {
 }
 
 impl Reply {
-    /// Adds a line, and returns whether it is the last one.
+    /// Adds a line. Returns whether it is the last line of the reply.
     pub(super) fn add(&mut self, line: &[u8]) -> Result<bool, Failure> {
         let code = line.get(..3).filter(|code| code.iter().all(u8::is_ascii_digit));
         let code = code.and_then(|code| str::from_utf8(code).ok()?.parse().ok());
@@ -34,7 +34,7 @@ impl Reply {
         }
     }
 
-    /// The reply if the server has done what the command says.
+    /// Fails if the code of the reply is not 2xx.
     pub(super) fn positive(self) -> Result<Self, Failure> {
         if (200..300).contains(&self.code) { Ok(self) } else { Err(Failure::refused(&self)) }
     }

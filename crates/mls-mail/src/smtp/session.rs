@@ -36,7 +36,7 @@ impl Extensions {
                 Some("STARTTLS") => extensions.starttls = true,
                 Some("SMTPUTF8") => extensions.smtputf8 = true,
                 Some("8BITMIME") => extensions.eight_bit_mime = true,
-                // 0 is no limit.
+                // SIZE 0 means no limit.
                 Some("SIZE") => {
                     let size = words.next().and_then(|size| size.parse().ok());
                     extensions.size = size.filter(|size| *size > 0);
@@ -94,7 +94,7 @@ impl Session {
         Ok(session)
     }
 
-    /// EHLO, and HELO if the server does not know EHLO (RFC 5321, section 3.2).
+    /// Sends EHLO. If the server does not know EHLO, sends HELO (RFC 5321, section 3.2).
     fn hello(&mut self, name: &str) -> Result<(), Failure> {
         match self.command(&format!("EHLO {name}")) {
             Ok(reply) => self.extensions = Extensions::read(&reply),
@@ -107,7 +107,7 @@ impl Session {
         Ok(())
     }
 
-    /// PLAIN (RFC 4616), or LOGIN if the server does not offer PLAIN.
+    /// Logs in with PLAIN (RFC 4616). If the server does not offer PLAIN, uses LOGIN.
     fn log_in(&mut self, user: &str, password: &str) -> Result<(), Failure> {
         let has = |mechanism: &str| self.extensions.auth.iter().any(|offered| offered == mechanism);
         if has("PLAIN") {
@@ -133,7 +133,6 @@ impl Session {
         Ok(())
     }
 
-    /// Sends a command and expects a positive reply.
     pub(super) fn command(&mut self, line: &str) -> Result<Reply, Failure> {
         self.connection.command(line)?.positive()
     }
@@ -157,7 +156,7 @@ impl Session {
         Ok(())
     }
 
-    /// Sends QUIT. The message already has its answer, so a failure does not matter.
+    /// Sends QUIT. The server has already answered for the message, so a failure does not matter.
     pub(super) fn quit(mut self) {
         let _ = self.connection.command("QUIT");
     }

@@ -4,7 +4,7 @@ const FAILURE: Outcome = Outcome::Failure;
 const ABORTED: Outcome = Outcome::Aborted;
 const ERROR: Outcome = Outcome::Error;
 
-/// Each kind of reason, with its meaning.
+/// Each kind of reason, with the outcome and the number of attempts to record.
 const ENDINGS: &[(&str, Option<(Outcome, u32)>)] = &[
     ("Aborted login (auth failed, 1 attempts)", Some((FAILURE, 1))),
     ("Disconnected: Inactivity (auth failed, 3 attempts in 6 secs)", Some((FAILURE, 3))),
@@ -209,7 +209,7 @@ fn a_login_through_a_proxy_names_the_same_user_twice() {
 
 #[test]
 fn a_proxied_login_of_a_long_name_is_read() {
-    // Dovecot cuts the name only among the fields, before a character that does not fit.
+    // Dovecot cuts the name only in `user=<…>`, before a character that does not fit.
     for (name, field) in [
         ("x".repeat(80), "x".repeat(80)),
         ("x".repeat(81), "x".repeat(77) + "..."),
@@ -226,8 +226,8 @@ fn a_proxied_login_of_a_long_name_is_read() {
                 assert_eq!(proxied(other.as_bytes()), None, "{other}");
             }
         }
-        // The words of a refused login, with and without a mechanism, and a name that has the words of
-        // a login.
+        // A refused login, with and without a mechanism. The user name contains the words of a
+        // login.
         let inside = format!("{name}): started proxying to mx:143: {fields}");
         let cut: String = inside.chars().take(38).collect();
         for field in [field, cut + "..."] {
@@ -239,7 +239,7 @@ fn a_proxied_login_of_a_long_name_is_read() {
             }
         }
     }
-    // The words of a login are in the name of a refused user, or in the words of the next server.
+    // The name of a refused user, or the answer of the backend, contains the words of a login.
     let begin = "x".repeat(77);
     let proxied_to = "): started proxying to mx:143";
     for front in [
@@ -254,7 +254,7 @@ fn a_proxied_login_of_a_long_name_is_read() {
         assert_eq!(proxied(text.as_bytes()), None, "{text}");
         assert!(is_attempt(text.as_bytes()), "{text}");
     }
-    // 2.2 writes no fields after the words.
+    // 2.2 writes no fields after the words about a refused login.
     let inside = "a): started proxying to mx:143: user=<a>, method=PLAIN, rip=192.0.2.9";
     for end in ["", ", lip=192.0.2.2, session=<x>", ", method=x, rip=::1"] {
         let text = format!("proxy({inside}{end}): Login failed to mx:143: no");
@@ -268,8 +268,8 @@ fn a_proxied_login_of_a_long_name_is_read() {
 
 #[test]
 fn a_line_that_a_relay_cuts_is_not_a_login_through_a_proxy() {
-    // The whole text is a user name. It fills the line up to the byte where the relay cuts the
-    // line.
+    // The text after `proxy(` is a user name. It fills the line up to the byte where the relay cuts
+    // the line.
     for length in [1024, 2048, 8192] {
         let front = "<22>Jun  1 00:00:45 mx.example.com dovecot: imap-login: ";
         let fields = "user=<a>, method=PLAIN, rip=192.0.2.1, lip=192.0.2.2, session=<";

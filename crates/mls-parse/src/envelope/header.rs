@@ -2,7 +2,6 @@
 
 use bstr::ByteSlice;
 
-/// A message, and the host, program and process that have written it.
 pub(super) struct Header<'a> {
     pub(super) host: Option<&'a [u8]>,
     pub(super) program: &'a [u8],
@@ -10,11 +9,11 @@ pub(super) struct Header<'a> {
     pub(super) message: &'a [u8],
 }
 
-/// Whether `program` is a mail server. Its messages are never read as lines of a log, because
-/// clients choose parts of them. A container may be called `postfix-mailcow`; its messages are
-/// lines, so this name is not a mail server.
+/// Whether `program` is a mail server. A message of a mail server is never read as a log line,
+/// because clients choose parts of the message. `postfix-mailcow` is not a mail server but the name
+/// of a container, whose messages are log lines.
 pub(super) fn is_mail_server(program: &[u8]) -> bool {
-    /// The daemons of Postfix that quote clients, with any `syslog_name` before them.
+    /// The daemons of Postfix whose messages quote clients, without `syslog_name/`.
     const DAEMONS: [&[u8]; 17] = [
         b"smtpd",
         b"smtp",
@@ -77,14 +76,14 @@ pub fn is_facility_and_level(word: &[u8]) -> bool {
     (is_local || FACILITIES.contains(&facility)) && LEVELS.contains(&level)
 }
 
-/// Whether a word between stamp and program is a level, and not the host. `is_alone` means that
-/// there is no other word between them.
+/// Whether a word between stamp and program is a level, not the host. `is_alone` means that no
+/// other word is between stamp and program.
 pub(super) fn is_level(word: &[u8], is_alone: bool) -> bool {
     const LEVELS: [&[u8]; 8] =
         [b"DEBUG", b"INFO", b"NOTICE", b"WARN", b"WARNING", b"ERROR", b"ERR", b"CRIT"];
     matches!(word, [b'<', .., b'>'])
         || LEVELS.contains(&word)
-        // `mail.info` alone may be a host.
+        // Without another word, `mail.info` may be a host, because `.info` is a top-level domain.
         || (is_facility_and_level(word) && !(is_alone && word.ends_with(b".info")))
 }
 
@@ -92,7 +91,7 @@ pub(super) fn is_level(word: &[u8], is_alone: bool) -> bool {
 /// order.
 pub(super) fn header(text: &[u8]) -> Option<Header<'_>> {
     let (first, rest) = next_word(text)?;
-    // The line is of a log file that Dovecot before version 2 writes itself.
+    // Dovecot before version 2 wrote such lines into its own log files: `Info: imap-login: …`.
     if has_dovecot_level(text) {
         return tagged(None, rest);
     }
@@ -104,8 +103,8 @@ pub(super) fn header(text: &[u8]) -> Option<Header<'_>> {
         let host = (!is_level(first, true)).then_some(first);
         return tagged(host, rest);
     }
-    // One of the two words must be a level, and the other one is the host. If both are levels, the
-    // line has no host.
+    // One of the two words must be a level, and the other word is the host. If both words are
+    // levels, the line has no host.
     let (host, rest) = if is_level(first, false) {
         (Some(second), next_word(rest)?.1)
     } else if is_level(second, false) {
@@ -116,8 +115,8 @@ pub(super) fn header(text: &[u8]) -> Option<Header<'_>> {
     tagged(host.filter(|host| !is_level(host, false)), rest)
 }
 
-/// Whether `word` is a program, so that the line has no host. The colon is not enough: a host can
-/// have one, too.
+/// Whether `word` is a program. If it is, the line has no host. A colon after the word is not
+/// enough, because a host can also have a colon.
 fn names_a_program(word: &[u8], rest: &[u8]) -> bool {
     let Some(name) = word.strip_suffix(b":") else { return false };
     name.ends_with(b"]")
@@ -150,13 +149,13 @@ pub(super) fn tagged<'a>(host: Option<&'a [u8]>, text: &'a [u8]) -> Option<Heade
     let is_dovecots_own = program.iter().all(|byte| is_in_process_name(*byte))
         && (program.ends_with(b"-login")
             || (has_dovecot_level(message) && !program.starts_with(b"dovecot")));
-    // A login process writes its ID in parentheses. Other processes write the name of a user there,
-    // which can be a number.
+    // A login process writes its process ID in parentheses. Other processes write a user name in
+    // parentheses, which can be a number.
     let pid = pid.or_else(|| {
         let id = session.strip_prefix(b"(")?.strip_suffix(b")")?;
         number(id).filter(|_| program.ends_with(b"-login"))
     });
-    // Before version 2, processes of Dovecot named the program twice.
+    // Before version 2, Dovecot wrote its name twice: `dovecot: dovecot: …`.
     let message = match message.strip_prefix(b"dovecot: ") {
         Some(message) if program == b"dovecot" => message,
         _ => message,
@@ -165,13 +164,12 @@ pub(super) fn tagged<'a>(host: Option<&'a [u8]>, text: &'a [u8]) -> Option<Heade
     Some(Header { host, program, pid, message })
 }
 
-/// Whether this byte can be in the name of a process of Dovecot.
 pub(crate) fn is_in_process_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
 }
 
-/// The length of a program's name. After it, a process of Dovecot writes its user and its session:
-/// `imap(USER)<812><SESSION>`.
+/// The length of the program's name in `imap(USER)<812><SESSION>`: Dovecot writes the user and the
+/// session after the name.
 fn length_without_session(program: &[u8]) -> usize {
     let start = memchr::memchr2(b'(', b'<', program);
     start
@@ -179,7 +177,6 @@ fn length_without_session(program: &[u8]) -> usize {
         .unwrap_or(program.len())
 }
 
-/// The first word of `text` and the text after it, which may be empty.
 pub(super) fn next_word(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let text = trim_blanks(text);
     let (word, rest) = split_blank(text).unwrap_or((text, b""));
@@ -201,18 +198,16 @@ pub(super) fn trim_spaces(mut text: &[u8]) -> &[u8] {
     text
 }
 
-/// The text before and after the first blank or tab.
 pub(super) fn split_blank(text: &[u8]) -> Option<(&[u8], &[u8])> {
     memchr::memchr2(b' ', b'\t', text).map(|at| (&text[..at], &text[at + 1..]))
 }
 
-/// Returns the text before and after the first `byte`. (bstr would build a searcher for it, which
-/// takes longer than the search.)
+/// Returns the text before and after the first `byte`. (For one byte, bstr would build a searcher.
+/// This takes longer than the search.)
 pub(super) fn split_byte(text: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
     memchr::memchr(byte, text).map(|at| (&text[..at], &text[at + 1..]))
 }
 
-/// Reads a decimal number.
 pub(crate) fn number(digits: &[u8]) -> Option<u32> {
     digits.first()?;
     digits.iter().try_fold(0_u32, |number, byte| {

@@ -107,7 +107,7 @@ fn a_mechanism_ends_where_postfix_ends_its_token() {
         format!("X\"{refused}, sasl_username=a\""),
         cut(&format!("\"{forged}{forged}\"")),
         cut(&format!("\"{refused}, sasl_username=ceo{refused}, sasl_username=a\"")),
-        // This quote is never closed.
+        // In the next two tokens, a quote is never closed.
         format!("\"X{forged}"),
         format!("\"X{refused}, sasl_username=ceo"),
         "\"LOGIN X\"".into(),
@@ -128,7 +128,7 @@ fn a_mechanism_ends_where_postfix_ends_its_token() {
             assert_eq!(a.user, user.map(str::as_bytes), "{message}");
         }
     }
-    // Postfix 3.7.7 and earlier cut nothing.
+    // Postfix 3.7.7 and earlier do not cut the mechanism.
     let token = format!("\"{}{refused}, sasl_username=ceo\"", "x".repeat(99));
     let message = format!("warning: x[192.0.2.1]: SASL {token}{refused}");
     let a = failure(&message);

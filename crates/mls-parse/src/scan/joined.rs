@@ -33,7 +33,8 @@ impl Scanner {
             return false;
         };
         let is_part = waiting.add(&part, range.len() + 1);
-        // Count a line as soon as it is too long, because the next run does not get its parts.
+        // Count a line as soon as it is too long, because the next run does not get the parts of
+        // such a line.
         for parts in waiting.too_long() {
             self.lose(input, parts, start, TOO_LONG);
         }
@@ -48,8 +49,8 @@ impl Scanner {
         is_part
     }
 
-    /// Counts as unreadable all lines that wait for their last part. Call it if nothing continues
-    /// the lines before `place`.
+    /// Counts as unreadable all lines that wait for their last part. The caller must call this if
+    /// no line follows the lines before `place`.
     pub(crate) fn end(&mut self, place: BlockPosition<'_>) {
         let clock = Clock::new(self.zone, self.zone.now());
         let input = BlockInput { lines: b"", place, clock, is_time_assumed: false };
@@ -58,7 +59,7 @@ impl Scanner {
         }
     }
 
-    /// Counts a line as unreadable if it cannot be joined and may be about an attempt.
+    /// Counts a line that cannot be joined as unreadable, if it may be about an attempt.
     fn lose(
         &mut self,
         input: &BlockInput<'_>,
@@ -73,8 +74,8 @@ impl Scanner {
     }
 
     /// Reads the journal entry in `range` if it is a part of a container's line, and joins it with
-    /// the later parts. Returns where these begin; `None` if the entry is not a part. `known` holds
-    /// parsed entries.
+    /// the later parts. Returns the offsets of the later parts; `None` if the entry is not a part.
+    /// `known` contains parsed entries.
     pub(super) fn cut_entry(
         &mut self,
         input: &BlockInput<'_>,
@@ -108,8 +109,8 @@ impl Scanner {
         Some(parts.places)
     }
 
-    /// Whether `line`, the beginning of a line, may be about an attempt. The words of an attempt
-    /// may be cut in two, so a line of a mail server is enough.
+    /// Whether `line`, the beginning of a line, may be about an attempt. The line may be cut inside
+    /// the words of an attempt. So the result is also true for any line of a mail server.
     fn may_become_an_attempt(&self, line: &[u8]) -> bool {
         let is_of_a_server = || {
             let envelope = envelope::open(line)?;
@@ -119,7 +120,6 @@ impl Scanner {
             || is_of_a_server().is_some_and(|daemon| self.daemons.contains(&daemon))
     }
 
-    /// Reads a line that counts repetitions of an earlier one.
     pub(super) fn repetition(
         &mut self,
         input: &BlockInput<'_>,

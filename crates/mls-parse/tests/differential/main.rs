@@ -1,5 +1,5 @@
-//! mls-parse against a [second reader](slow) that shares no code with it: both make the same
-//! records of the same lines.
+//! Compares mls-parse with a [second reader](slow) that shares no code with it. Both readers must
+//! make the same records of the same lines.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 mod slow;
@@ -11,7 +11,7 @@ use serde_json::Value;
 use testdata::log::{Generator, Stamps};
 use testdata::random::Random;
 
-/// What clients choose: names, and text that looks like a server's.
+/// Text that clients can choose: names, and text that looks like the words of a server.
 const HOSTILE: [&str; 22] = [
     "bob",
     "élève@exémple.test",
@@ -37,7 +37,7 @@ const HOSTILE: [&str; 22] = [
     "x\"y<z\\",
 ];
 
-/// Mechanisms as Postfix logs them (`%.100s`): bare, quoted and closed, or none.
+/// Mechanisms as Postfix logs them (`%.100s`): without quotes, with closed quotes, or empty.
 const MECHANISMS: [&str; 12] = [
     "LOGIN",
     "PLAIN",
@@ -83,7 +83,7 @@ const CLIENTS: [&str; 10] = [
     "a b[192.0.2.1]",
 ];
 
-/// Ends of a session of Dovecot 2.0 to 2.4; `#` is a number.
+/// How sessions of Dovecot 2.0 to 2.4 end; `#` stands for a number.
 const ENDINGS: [&str; 24] = [
     "Aborted login (auth failed, # attempts)",
     "Disconnected (auth failed, # attempts in # secs)",
@@ -134,7 +134,7 @@ impl Lines {
         self.random.below(bound) + 1
     }
 
-    /// Hostile text, sometimes two in a row.
+    /// Hostile text: one entry of `HOSTILE`, or sometimes two entries.
     fn chosen(&mut self) -> String {
         let first = *self.random.pick(&HOSTILE);
         let second = if self.random.below(4) == 0 { *self.random.pick(&HOSTILE) } else { "" };
@@ -152,7 +152,7 @@ impl Lines {
         numbered
     }
 
-    /// Program and message, with a colon between them.
+    /// Program, process ID and message.
     fn message(&mut self) -> (String, Option<u64>, String) {
         let pid = Some(self.number(9999));
         let service =
@@ -259,7 +259,7 @@ impl Lines {
     }
 }
 
-/// The records that mls-parse makes of lines, without what only the slow reader leaves out.
+/// The records that mls-parse makes of lines, without the members that the slow reader leaves out.
 fn fast(scanner: &mut Scanner, lines: &[u8]) -> Vec<Value> {
     let mut out = Vec::new();
     scanner.block(lines, BlockPosition { segment: None, offset: 0, before: b"" }, &mut out);

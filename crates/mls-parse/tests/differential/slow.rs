@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
-/// What a line says; `None` if it is not an attempt.
+/// The record of a line, without the members `v` and `type`; `None` if the line is not an attempt.
 pub(crate) fn read(line: &str) -> Option<Value> {
     let (date, server, program, pid, message) = envelope(line)?;
     let (times, message) = repeated(message);
@@ -30,7 +30,7 @@ pub(crate) fn read(line: &str) -> Option<Value> {
 
 type Envelope<'a> = (String, Option<&'a str>, &'a str, Option<u32>, &'a str);
 
-/// Stamp, host, program, process and message. BSD stamps are of 2026.
+/// Stamp, host, program, process ID and message. Stamps in BSD form get the year 2026.
 fn envelope(line: &str) -> Option<Envelope<'_>> {
     let line = match line.strip_prefix('<') {
         Some(rest) => rest.split_once('>')?.1,
@@ -90,7 +90,7 @@ fn repeated(message: &str) -> (u64, &str) {
     read().unwrap_or((1, message))
 }
 
-/// Postfix's `printable()`.
+/// Replaces control characters by `?`, as Postfix's `printable()` does.
 fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
@@ -156,7 +156,7 @@ fn is_temporary(reason: &str) -> bool {
         || reason.starts_with("remote authentication server unavailable ")
 }
 
-/// `NAME[ADDRESS]` or `NAME[ADDRESS]:PORT`, `state->namaddr`. Returns what follows.
+/// Reads `NAME[ADDRESS]` or `NAME[ADDRESS]:PORT` (`state->namaddr`). Returns the text after it.
 fn client<'a>(text: &'a str, record: &mut Map<String, Value>) -> Option<&'a str> {
     let (name, rest) = text.split_once('[')?;
     if name.contains([' ', ']']) {
@@ -185,8 +185,8 @@ fn ip(text: &str) -> Option<String> {
     Some(ip.to_canonical().to_string())
 }
 
-/// Where `smtpd_token()` ends the second token of AUTH: at a blank that is not inside `"…"`, `<…>`
-/// or `[…]` and not after a backslash. A quotation inside another one ends first.
+/// Where `smtpd_token()` ends the second token of AUTH: at a blank that is not inside `"…"` or
+/// `<…>`, and not after a backslash. In `<…>`, a quotation `"…"` must end before the `>` counts.
 fn token_end(text: &str) -> usize {
     let mut wanted = Vec::new();
     let mut escaped = false;
@@ -209,7 +209,7 @@ fn dovecot(message: &str, record: &mut Map<String, Value>) -> Option<u64> {
     if process.contains(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_') {
         return None;
     }
-    // A login service can have any name. Then only the words of the message identify it.
+    // A login service can have any name. Without `-login`, only the words identify a message.
     let is_session = rest.starts_with("Login: user=<") || rest.starts_with("Logged in: user=<");
     let is_end =
         ["Login aborted", "Aborted login", "Disconnected", "Remote closed", "Client has quit"]
@@ -229,7 +229,7 @@ fn dovecot(message: &str, record: &mut Map<String, Value>) -> Option<u64> {
         (outcome, attempts, &rest[end + "): ".len()..])
     };
     record.insert("outcome".into(), json!(outcome));
-    // The server writes the address after what the client chose.
+    // The server writes the address after the user name, which the client chose.
     let at = match fields.rfind(" rip=") {
         Some(blank) => blank + 1,
         None => fields.find("rip=").filter(|at| *at == 0)?,
@@ -238,7 +238,7 @@ fn dovecot(message: &str, record: &mut Map<String, Value>) -> Option<u64> {
     let address = address["rip=".len()..].split(',').next()?;
     record.insert("ip".into(), json!(ip(address)?));
     let mut chosen = chosen.strip_suffix(", ").unwrap_or(chosen);
-    // If there is no mechanism, the name is the last element and ends in `>`.
+    // If there is no mechanism, the user name is the last field, and ends in `>`.
     if let Some(at) = chosen.rfind("method=").filter(|_| !chosen.ends_with('>'))
         && (at == 0 || chosen[..at].ends_with(">, "))
     {
@@ -251,7 +251,7 @@ fn dovecot(message: &str, record: &mut Map<String, Value>) -> Option<u64> {
     Some(attempts)
 }
 
-/// `client_get_extra_disconnect_reason()`: the last attempt's outcome, and how many attempts to record.
+/// Outcome and number of attempts to record (`client_get_extra_disconnect_reason()`).
 fn ending(text: &str) -> Option<(&'static str, u64)> {
     let number = |before: &str, after: &str| -> Option<u64> {
         let end = text.find(after)?;

@@ -4,7 +4,7 @@ use mls_event::{Begin, Body, Checkpoint, End, Timestamp};
 
 use super::*;
 
-/// Returns its bytes in pieces, as a pipe does.
+/// A reader like a pipe: one read returns at most `.1` bytes.
 struct Pieces(Vec<u8>, usize);
 
 impl Read for Pieces {
@@ -16,7 +16,6 @@ impl Read for Pieces {
     }
 }
 
-/// Returns the last lines before the last block of a plain stream.
 fn before_last_block(input: &[u8], piece: usize) -> Vec<u8> {
     let mut blocks = Blocks::new(Box::new(Pieces(input.to_vec(), piece)), "old.log");
     let (mut before, mut batch) = (Vec::new(), Batch::default());
