@@ -17,7 +17,7 @@ use mls_stream::ndjson::Reader;
 use mls_stream::sink::CUT_OFF;
 use mls_stream::unreadable::not_logins;
 
-/// The largest number of attempts and of log lines in a report: the last ones of the input.
+/// A report has at most this number of attempts and of log lines: the last of the input.
 const MAX_SHOWN: usize = 50;
 
 /// The largest number of services, of ports and of addresses that are counted separately.
@@ -35,7 +35,7 @@ pub(crate) struct Evidence {
     pub(crate) ports: BTreeMap<u16, u64>,
     /// The data of the IP databases, such as `AS64500 Example, FR`.
     pub(crate) network: Option<String>,
-    /// The last failures of the input, in its order.
+    /// The last failures, in the order of the input.
     pub(crate) newest: VecDeque<FailedLogin>,
     /// The last log lines that contain an address of the network, in the order of the log.
     pub(crate) lines: VecDeque<String>,
@@ -165,7 +165,6 @@ fn contains_address(line: &[u8], network: IpNet) -> bool {
     })
 }
 
-/// Formats a time as RFC 3339 in UTC.
 pub(crate) fn utc(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }

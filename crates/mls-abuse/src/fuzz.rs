@@ -1,4 +1,4 @@
-//! Checks for any input bytes, for `tests/fuzz`. A function panics if its check fails.
+//! The checks of `tests/fuzz`. Each function gets any bytes, and panics if its check fails.
 
 #![expect(clippy::expect_used, reason = "a failed check must stop the run")]
 
@@ -12,7 +12,7 @@ use mls_stream::ndjson::Reader;
 use crate::evidence::Evidence;
 use crate::{text, xarf};
 
-/// Reads records or rows, and the same bytes as a log. A report must have no control characters,
+/// Reads `bytes` as records or rows, and also as a log. A report must have no control characters,
 /// and may count only addresses of the network.
 pub fn report(bytes: &[u8]) {
     let network: IpNet = "192.0.2.0/24".parse().expect("a network");

@@ -13,7 +13,7 @@
 //!
 //! # Guarantees
 //! - mls-abuse sends nothing. `whois IP` shows the address of the abuse contact.
-//! - The report contains no user names, unless `--log` adds lines of a log.
+//! - The report contains no user names, except in lines of a log that `--log` adds.
 //! - The same data gives the same report, with the same `report_id`.
 //! - Memory is bounded: at most 1,000 different services, ports and addresses are counted.
 //!
@@ -48,7 +48,7 @@ use evidence::Evidence;
 /// Runs the tool.
 ///
 /// # Errors
-/// Exit 64 if there is no reporter, 78 if the configuration has a wrong one, 65 if the input has no
+/// Exit 64 if there is no reporter, 78 if the configured reporter is wrong, 65 if the input has no
 /// failed login from the network, 66 if FILE cannot be opened, 74 if reading or writing fails, 75 if
 /// a framed stream is cut off.
 pub fn run(args: Args, config: Config) -> anyhow::Result<()> {

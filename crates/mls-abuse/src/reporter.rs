@@ -2,7 +2,6 @@
 
 use std::str::FromStr;
 
-/// A name and a mail address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Reporter {
     pub(crate) organisation: String,
@@ -18,7 +17,7 @@ impl Reporter {
 impl FromStr for Reporter {
     type Err = String;
 
-    /// Reads `Example Ltd <abuse@example.org>`, or only an address; then its domain is the name.
+    /// Reads `Example Ltd <abuse@example.org>`. For `abuse@example.org`, the name is `example.org`.
     fn from_str(text: &str) -> Result<Self, String> {
         let (name, address) = match text.strip_suffix('>').and_then(|text| text.split_once('<')) {
             Some((name, address)) => (name.trim(), address),

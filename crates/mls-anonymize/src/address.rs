@@ -5,24 +5,23 @@
 //! Anonymization", ICNP 2002). A pseudo-random function (AES-128) of the bits before bit i decides
 //! whether bit i is flipped. IPv6 addresses work in the same way, with 128 bits.
 //!
-//! Published Crypto-PAn has a weakness: if bit i equals the padding, it uses the same block for bits i
-//! and i + 1, and flips both or none. About one public address in 5,000 would be its own pseudonym.
-//! Here the position is mixed into the block, so that the flips are independent.
+//! Published Crypto-PAn has a weakness: if bit i equals the padding, AES gets the same block for
+//! bits i and i + 1, and flips both bits or no bit. About one public address in 5,000 would be its
+//! own pseudonym. Here the bit number is mixed into the block, so that the flips are independent.
 //!
 //! A reader of the pseudonyms can still see how many first bits two addresses share. By chance, a
 //! first octet can stay the same (one in 256, more often next to a range that is listed below). A
 //! whole address can also stay the same (at worst one in 2^16, next to `192.168/16`). `--verify`
-//! refuses a result with such an address.
+//! refuses a result with an unchanged address.
 //!
-//! This crate adds one rule: a private address stays private, and no public address becomes
-//! private.
-//! Bits that select a private, link-local, multicast or reserved range are not flipped. For IPv4,
-//! these ranges are `10/8`, `100.64/10`, `169.254/16`, `172.16/12`, `192.168/16`, `224/4` and
-//! `240/4`. For IPv6, they are `fc00::/7`, `fe80::/10` and `ff00::/8`. Addresses in `0/8` and
-//! `127/8`, `::` and `::1` do not change. The result is still a prefix-preserving permutation, and
-//! it maps each range to itself. A disadvantage is that the first bits of addresses next to such a
-//! range stay visible. For example, readers can see that 192.169.0.1 begins with 192.169. Ranges
-//! for documentation are not in the list, because no host has such an address.
+//! This module adds one rule: a private address stays private, and no public address becomes
+//! private. Bits that select a private, link-local, multicast or reserved range are not flipped.
+//! For IPv4, these ranges are `10/8`, `100.64/10`, `169.254/16`, `172.16/12`, `192.168/16`, `224/4`
+//! and `240/4`. For IPv6, they are `fc00::/7`, `fe80::/10` and `ff00::/8`. Addresses in `0/8` and
+//! `127/8`, `::` and `::1` do not change. The function is still a prefix-preserving permutation,
+//! and it maps each range to itself. A disadvantage is that the first bits of addresses next to
+//! such a range stay visible. For example, readers can see that 192.169.0.1 begins with 192.169.
+//! Ranges for documentation are not in the list, because no host has an address in them.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -55,15 +54,15 @@ const V6: [FixedRange<Ipv6Addr>; 5] = [
     (Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0), 8),
 ];
 
-/// The pseudonyms of one key.
+/// Computes pseudonyms with one key.
 pub struct CryptoPan {
     aes: Aes128,
     pad: u128,
 }
 
 impl CryptoPan {
-    /// The first half of `key` is the AES key. The second half gives the padding, as in the authors'
-    /// implementation.
+    /// The first half of `key` is the AES key. The second half, encrypted, is the padding, as in
+    /// the implementation of the Crypto-PAn authors.
     #[must_use]
     pub fn new(key: &[u8; 32]) -> Self {
         let (cipher, pad) = key.split_at(16);
@@ -110,8 +109,8 @@ impl CryptoPan {
         self.flip_with(address, kept, width, u128::from)
     }
 
-    /// Like [`Self::flip`]. For each position, the result of `separate` is mixed into the block that
-    /// decides about this bit.
+    /// Like [`Self::flip`], but `separate` gives the number that is mixed into the block for a bit
+    /// (`|_| 0`: published Crypto-PAn).
     fn flip_with(
         &self,
         address: u128,
@@ -149,9 +148,8 @@ pub fn is_fixed(ip: IpAddr) -> bool {
     }
 }
 
-/// Returns the number of first bits of `address` that must not be flipped because of the range at
-/// `first` with prefix length `length`. These are the bits in common with `first`, and the first
-/// bit that differs.
+/// Returns how many first bits of `address` must stay, so that `address` does not enter or leave
+/// the range `first`/`length`: the bits in common with `first`, and the first different bit.
 fn kept(address: u128, first: u128, length: u32) -> u32 {
     ((address ^ first).leading_zeros() + 1).min(length)
 }
@@ -166,14 +164,14 @@ mod tests {
         let mut random = testdata::random::Random::new(11);
         let pan = CryptoPan::new(&KEY);
         let unchanged = (0..200_000).filter(|_| {
-            // 64.0.0.0 to 95.255.255.255: far from the ranges that keep bits.
+            // 64.0.0.0 to 95.255.255.255: far from the ranges in `V4`, so almost all bits can flip.
             let ip = Ipv4Addr::from_bits(0x4000_0000 | (random.number() as u32) & 0x1fff_ffff);
             pan.pseudonym(ip.into()) == IpAddr::V4(ip)
         });
         assert_eq!(unchanged.count(), 0);
     }
 
-    /// The key of the sample in the authors' implementation.
+    /// The key of the sample trace of the Crypto-PAn authors.
     const KEY: [u8; 32] = [
         21, 34, 23, 141, 51, 164, 207, 128, 19, 10, 91, 22, 73, 144, 125, 16, 216, 152, 143, 131,
         121, 121, 101, 39, 98, 87, 76, 45, 42, 132, 34, 2,
@@ -209,7 +207,7 @@ mod tests {
                 sanitized
             );
         }
-        // IPv6: results of other implementations.
+        // IPv6: results of other implementations of Crypto-PAn.
         for (raw, sanitized) in [
             ("::1", "78ff:f001:9fc0:20df:8380:b1f1:704:ed"),
             ("::ffff", "78ff:f001:9fc0:20df:8380:b1f1:704:f838"),
@@ -224,7 +222,7 @@ mod tests {
         }
     }
 
-    /// The class of an address. Its pseudonym must have the same class.
+    /// The class of `ip`. The pseudonym of `ip` must have the same class.
     fn class(ip: IpAddr) -> &'static str {
         match ip {
             IpAddr::V4(ip) if ip.octets()[0] == 0 => "unspecified",
@@ -251,7 +249,7 @@ mod tests {
         }
     }
 
-    /// Addresses of every class, because most random addresses are public.
+    /// Random addresses, many of each class. Without this choice, most would be public.
     fn addresses() -> Vec<IpAddr> {
         let mut random = testdata::random::Random::new(7);
         let v4 = V4.map(|(first, length)| (first.to_bits(), length));

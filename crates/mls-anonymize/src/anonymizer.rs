@@ -1,4 +1,4 @@
-//! Anonymizes texts. A log and its records get the same pseudonyms.
+//! Anonymizes texts. A text gets the same pseudonym in a log and in the records of this log.
 
 use bstr::ByteSlice;
 use data_encoding::BASE64;
@@ -14,7 +14,6 @@ pub struct Anonymizer {
     pub(crate) pseudonyms: Pseudonyms,
     rules: Rules,
     pub(crate) queue_ids: bool,
-    /// A buffer for the texts of records.
     pub(crate) buffer: Vec<u8>,
 }
 
@@ -26,7 +25,7 @@ impl Anonymizer {
     }
 
     /// Appends anonymized free text. Secrets are replaced first, then matches of the rules, then
-    /// words by their shape.
+    /// words that look like names or addresses.
     pub fn text(&mut self, text: &[u8], mut context: LineContext<'_>, out: &mut Vec<u8>) {
         let mut at = 0;
         let mut query = None;
@@ -34,10 +33,10 @@ impl Anonymizer {
             self.text_without_secrets(&text[at..secret.start], context, out);
             self.pseudonyms.text(Class::Secret, &text[secret.clone()], out);
             at = secret.end;
-            // This search takes time. So search only lines with a secret, which are rare.
+            // Search only lines with a secret, which are rare: the search takes time.
             if query.get_or_insert_with(|| text.find(QUERY)).is_some_and(|query| query < at) {
                 context.in_query = true;
-                // The quote after the secret ends a literal. It must not begin another one.
+                // The quote after the secret ends an SQL literal. It must not begin another one.
                 if let Some(quote @ (b'\'' | b'"')) = text.get(at) {
                     out.push(*quote);
                     at += 1;
@@ -66,9 +65,9 @@ impl Anonymizer {
         }
     }
 
-    /// Appends the name of a mechanism. A name that is not valid (RFC 4422, section 3.1) is
-    /// replaced: a client sent some other text, maybe a user name. The pseudonym is in upper case,
-    /// because mls-parse writes mechanisms in upper case.
+    /// Appends the name of a SASL mechanism. A name that is not valid (RFC 4422, section 3.1) is
+    /// replaced, because clients can send any text, maybe a user name. The pseudonym is in upper
+    /// case, because mls-parse writes mechanisms in upper case.
     pub fn mechanism(&mut self, name: &str, out: &mut Vec<u8>) {
         let is_mechanism = name.len() <= 20
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));

@@ -30,7 +30,7 @@ pub enum Class {
 }
 
 impl Class {
-    /// Every class, in the order of the enum: its name, and the first letter of its pseudonyms. A
+    /// The name of each class, and the first letter of its pseudonyms, in the order of the enum. A
     /// pseudonym begins with a letter, so that it is never a number or an address.
     pub(crate) const ALL: [(Self, &'static str, u8); 10] = [
         (Self::Ip, "ip", b'h'),

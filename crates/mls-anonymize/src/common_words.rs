@@ -1,4 +1,4 @@
-//! Common words of logs. They stay in the log even if somebody has such a name.
+//! Common words of logs. They are not replaced, even if one of them is the name of a user.
 
 /// Words that Postfix, Dovecot and syslog write in lines that people share.
 const KEPT: &str = "\
@@ -16,7 +16,7 @@ const KEPT: &str = "\
     timeout tlsmgr tlsv1 tlsproxy transport trivial trusted unavailable undeliverable unknown unsupported untrusted usable user username \
     users using vacation value verify version virtual warning with write xoauth2";
 
-/// Whether `text` consists only of such words, numbers and separators.
+/// Whether `text` consists only of words in [`KEPT`], numbers and separators.
 pub(crate) fn are_kept(text: &[u8]) -> bool {
     let mut words =
         text.split(|b| !b.is_ascii_alphanumeric() && *b < 0x80).filter(|word| !word.is_empty());

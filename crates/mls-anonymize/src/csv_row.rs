@@ -1,4 +1,4 @@
-//! Anonymizes a row of the CSV: each cell by its column.
+//! Anonymizes a row of the CSV. The column decides how a cell is replaced.
 
 use std::borrow::Cow;
 

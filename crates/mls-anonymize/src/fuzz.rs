@@ -1,4 +1,4 @@
-//! Checks for any input bytes, for `tests/fuzz`. A function panics if its check fails.
+//! The checks of `tests/fuzz`. Each function gets any bytes, and panics if its check fails.
 
 use std::collections::HashSet;
 use std::io::Cursor;
@@ -13,8 +13,7 @@ pub fn log_line(line: &[u8], names: &mut Anonymizer, written: &mut Vec<u8>) -> b
     InputFormat::Log.line(line, names, written).is_ok()
 }
 
-/// Anonymizes a log, records or rows. The checks of `--verify` must find no difference in the
-/// result.
+/// Anonymizes a log, records or rows. Panics if `--verify` finds a difference in the result.
 pub fn verify(text: &[u8], mut names: Anonymizer) {
     let mut blocks = Blocks::new(Box::new(Cursor::new(text.to_vec())), "any");
     let (mut written, mut kept) = (Vec::new(), HashSet::new());

@@ -15,7 +15,7 @@ pub(crate) enum InputFormat {
 }
 
 impl InputFormat {
-    /// Returns the format of a stream whose first line that is not blank is `line`.
+    /// Returns the format of a stream. `line` is its first line that is not blank.
     pub(crate) fn of(line: &[u8]) -> Self {
         let mut decoder = Decoder::new("UTC".parse().unwrap_or_default());
         if mls_parse::docker::DockerLine::parse(line).is_some() {
@@ -29,8 +29,8 @@ impl InputFormat {
         }
     }
 
-    /// Appends the anonymized `line`, with its newline if it has one. Returns an error if the line
-    /// must be omitted. The error says why, and nothing was appended.
+    /// Appends the anonymized `line`, with its newline if it has one. If the line must be omitted,
+    /// appends nothing and returns the reason.
     pub(crate) fn line(
         &mut self,
         line: &[u8],
@@ -57,7 +57,7 @@ impl InputFormat {
             }
             // `row` writes the newline.
             Self::Csv(decoder) => {
-                // Omit a row that mls-csv cannot read: with pseudonyms, mls-csv might read it.
+                // Omit rows that mls-csv cannot read: mls-csv might read their anonymized copies.
                 decoder.decode(text).map_err(|error| said(&error))?;
                 return anonymizer.row(text, decoder, out).map_err(|error| said(&error));
             }
@@ -66,7 +66,7 @@ impl InputFormat {
         Ok(())
     }
 
-    /// Returns the first part of `line` that is wrong in `written`, for `--verify`.
+    /// For `--verify`: the name of the first part of `line` that is wrong in `written`.
     pub(crate) fn difference(
         &self,
         line: &[u8],

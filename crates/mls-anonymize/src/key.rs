@@ -11,7 +11,7 @@ use hkdf::Hkdf;
 use mls_diag::Exit;
 use sha2::Sha256;
 
-/// A key of 256 bits. Each purpose uses a different key derived from it.
+/// A key of 256 bits. For each purpose, another key is derived from this key.
 pub struct PseudonymKey([u8; 32]);
 
 impl PseudonymKey {
@@ -29,8 +29,8 @@ impl PseudonymKey {
     /// Reads 64 hexadecimal digits, as `openssl rand -hex 32` writes them.
     ///
     /// # Errors
-    /// Exit 66 if the file does not exist, 77 if others than its owner and group may use it, 78 if it
-    /// holds anything else.
+    /// Exit 66 if the file does not exist, 77 if users outside its group may use it, 78 if its
+    /// content is not 64 digits.
     pub fn load(path: &Path) -> anyhow::Result<Self> {
         let name = path.display();
         let file = File::open(path).with_context(|| format!("opening the key file {name}"))?;

@@ -21,32 +21,32 @@
 //! | `secret` | passwords, their hashes and SASL responses in debug logs of Dovecot, Postfix and saslauthd; `--keep` cannot keep them, and `--map` does not contain them | `p` and twelve letters or digits |
 //! | `asn` | the columns and members `asn` and `aso`, which would reveal the first bits of an address | nothing (null) |
 //!
-//! It keeps timestamps, programs, process IDs, queue IDs (unless `--queue-ids`), mechanisms, status
-//! words, numbers and countries. It also keeps loopback addresses, `localhost` and `unknown`, because
-//! they identify nobody. `--keep` keeps more classes, and `--rules` adds patterns. The `evidence`
-//! of an alert becomes null.
+//! mls-anonymize keeps timestamps, programs, process IDs, mechanisms, status words, numbers,
+//! countries, and (without `--queue-ids`) queue IDs. It also keeps loopback addresses, `localhost`
+//! and `unknown`, because they identify nobody. `--keep` keeps more classes, and `--rules` adds
+//! patterns. The `evidence` of an alert becomes null.
 //!
 //! The text after `sasl_username=` is one name, whatever it looks like. In free text, mls-anonymize
 //! recognizes names by their shape (a dot, an `@`) or by their context (`from=<…>`,
-//! `NAME[ADDRESS]`, `: EHLO NAME`, `/home/NAME`, `unknown user: "NAME"`). If a word without such a
-//! context is somebody's name, mls-anonymize cannot know it. `--verify` finds such a word if it was
-//! replaced elsewhere, and `--rules` can replace it.
+//! `NAME[ADDRESS]`, `: EHLO NAME`, `/home/NAME`, `unknown user: "NAME"`). It does not recognize a
+//! name without such a shape or context. If the name was replaced in another line, `--verify` finds
+//! it. `--rules` can replace it.
 //!
 //! # Pseudonyms
 //! A pseudonym is a keyed function of the text (HMAC-SHA-256 or Crypto-PAn). Each class has its own
-//! key. HKDF derives it from the key of `--key-file`, or from a random key. Nobody without the key
-//! can compute a pseudonym or find its original. Readers can still see that two lines contain the
-//! same address, name or network; this makes the result useful. A person who can add lines to the
-//! log can learn the pseudonyms of the texts in these lines.
+//! key. HKDF derives this key from the key of `--key-file`, or from a random key. Without the key,
+//! nobody can compute a pseudonym or find its original. Readers can still see that two lines
+//! contain the same address, name or network; this makes the result useful. A person who can add
+//! lines to the log can learn the pseudonyms of the texts in these lines.
 //!
 //! # Verifying
-//! With `--verify`, mls-anonymize writes nothing unless all of these hold:
+//! With `--verify`, mls-anonymize writes the result only if three conditions are true:
 //!
 //! - the parser reads the same from each line of the original and of the result, except that the
 //!   result has pseudonyms;
 //! - no replaced address, mail address, host or domain name, user name or secret occurs in the
 //!   result as a word, in upper or lower case;
-//! - no replaced address has itself as its pseudonym.
+//! - no replaced address is its own pseudonym.
 //!
 //! `--allow-words FILE` lists words that may occur. mls-anonymize does not search for names that
 //! are also common words of a log (`status`, `postfix`), or programs or mechanisms in this log. It
@@ -138,13 +138,12 @@ pub fn run(args: Args, _config: Config) -> anyhow::Result<()> {
         return share(&args, &mut blocks, &source, &mut anonymizer, &allowed);
     };
     let name = map.display();
-    // Replacing a file keeps its mode, so make an existing map private first.
+    // An existing file keeps its mode when it is replaced. So make an existing map private first.
     if map.is_file() {
         let private = std::fs::set_permissions(map, Permissions::from_mode(0o600));
         private.with_context(|| format!("making {name} private"))?;
     }
-    // Create the new file of the map before the log is written. If it cannot be created, nothing is
-    // written.
+    // Create the map before the log is written: if the map cannot be created, no log is written.
     output::write(Some(map), 0o600, |out| {
         share(&args, &mut blocks, &source, &mut anonymizer, &allowed)?;
         let mut out = io::BufWriter::new(out);
@@ -154,7 +153,7 @@ pub fn run(args: Args, _config: Config) -> anyhow::Result<()> {
     })
 }
 
-/// Writes the anonymized log to the output, after verifying it if `--verify` is given.
+/// Writes the anonymized log to the output. With `--verify`, checks the log first.
 fn share(
     args: &Args,
     blocks: &mut Blocks,
@@ -182,7 +181,7 @@ fn share(
 }
 
 /// Anonymizes the lines of `blocks` and writes them to `out`. If `kept` is given, verifies each
-/// line, and adds the words that are not replaced to `kept`.
+/// line, and adds its program and its mechanism to `kept`, because they are not replaced.
 fn anonymize(
     blocks: &mut Blocks,
     source: &str,
@@ -202,7 +201,7 @@ fn anonymize(
             };
             buffer.clear();
             if lines.is_empty() {
-                // An empty block stands for a line that was too long.
+                // A line that was too long is an empty block.
                 joiner.end();
             }
             // Some editors write a byte order mark (U+FEFF) at the beginning of a file.
@@ -247,7 +246,7 @@ fn anonymize(
     written(out.flush())
 }
 
-/// Reports the lines that were lost before the line `number`, or at it.
+/// Reports the lines of containers that were lost up to the line `number`.
 fn report_lost(joiner: &mut Joiner, source: &str, number: u64) {
     for _ in 0..joiner.take_lost() {
         let why = "a line of a container has no last part, or more than 64 KiB; it is omitted";

@@ -10,7 +10,6 @@ use crate::anonymizer::Anonymizer;
 use crate::secrets;
 use crate::text::{LineContext, name_in_parentheses};
 
-/// Appends the replacement of a field of an attempt.
 type Replace = fn(&mut Anonymizer, &[u8], LineContext<'_>, &mut Vec<u8>);
 
 /// The queue ID at the beginning of a message, in Postfix's short or long form.
@@ -47,8 +46,8 @@ impl Anonymizer {
             b"" => line.len()..line.len(),
             text => offset(text)..offset(text) + text.len(),
         };
-        // Clean the host as mls-parse cleans the record, because the reason of a record may contain
-        // the host.
+        // The reason of a record is cleaned text, and may contain the host. So clean the host too,
+        // as mls-parse does.
         let host = envelope.host.map(clean);
         let context = LineContext {
             host: host.as_deref().map(str::as_bytes),
@@ -73,7 +72,7 @@ impl Anonymizer {
         if head.contains(&b'"') {
             self.structured_data(head, context, out);
         } else if head.starts_with(b"(") || head.starts_with(b"<") {
-            // Only Dovecot writes a user and a session there.
+            // Only Dovecot writes `(USER)` or `<SESSION>` after the program.
             let context = LineContext { dovecot: true, ..context };
             let head = self.user_of_program(envelope.program, head, context, out);
             self.text(head, context, out);
@@ -84,8 +83,8 @@ impl Anonymizer {
         out.extend_from_slice(&line[message.end..]);
     }
 
-    /// Appends a line of Docker's json-file driver: anonymizes the log line in it, and the other
-    /// members by the shape of their texts.
+    /// Appends a line of Docker's json-file driver. Anonymizes the member `log` as a line of a log.
+    /// Copies `time` and `stream`, and anonymizes the other members as unknown members.
     fn docker_line(&mut self, line: &[u8], log: &str, out: &mut Vec<u8>) {
         let (text, newline) = match log.strip_suffix('\n') {
             Some(text) => (text, "\n"),
@@ -94,20 +93,20 @@ impl Anonymizer {
         let mut inside = Vec::with_capacity(2 * text.len());
         self.line(text.as_bytes(), &mut inside);
         if newline.is_empty() && text.len() >= DOCKER_PART {
-            // mls-parse joins the next line to this one only if this one is long, so keep it long.
+            // mls-parse joins a next line only to a line of `DOCKER_PART` bytes: fill the line.
             inside.resize(inside.len().max(DOCKER_PART), b'?');
         }
         inside.extend_from_slice(newline.as_bytes());
         let start = out.len();
         if self.docker_members(line, &inside.to_str_lossy(), out).is_err() {
-            // If the line is not a JSON object here, keep no text of it.
+            // If `line` cannot be read as a JSON object, write none of its text.
             out.truncate(start);
             out.extend_from_slice(b"{}");
         }
     }
 
-    /// Appends structured data (RFC 5424), which may contain addresses and host names. Keeps its
-    /// separators and escapes.
+    /// Appends structured data (RFC 5424), which may contain addresses and host names. Separators
+    /// and escapes do not change.
     fn structured_data(&mut self, mut data: &[u8], context: LineContext<'_>, out: &mut Vec<u8>) {
         while let Some(at) = data.find_byteset(b"\"\\[] ") {
             self.text(&data[..at], context, out);
@@ -117,7 +116,7 @@ impl Anonymizer {
         self.text(data, context, out);
     }
 
-    /// Appends the name of a user after a program, as in `imap(NAME): `. Returns the text after it.
+    /// Appends the user name after a program: `imap(NAME): `. Returns the text after the name.
     fn user_of_program<'t>(
         &mut self,
         program: &[u8],
@@ -186,10 +185,10 @@ impl Anonymizer {
         self.message_text(&message[done..], context, out);
     }
 
-    /// Appends free text of a message. The parser reads Dovecot's address after the last ` rip=` of
-    /// the message. So the last ` rip=` of the text is copied. Exception: if the text contains a
-    /// secret, ` rip=` can be part of it. But ` rip=` at the end of the text is always copied,
-    /// because the address follows it.
+    /// Appends free text of a message. mls-parse reads Dovecot's address after the last ` rip=` of
+    /// the message, so the last ` rip=` of the text is copied. If the text contains a secret,
+    /// ` rip=` can be part of the secret. In this case ` rip=` is copied only at the end of the
+    /// text, because there the address follows it.
     fn message_text(&mut self, mut text: &[u8], context: LineContext<'_>, out: &mut Vec<u8>) {
         if context.dovecot
             && let Some((before, after)) = text.rsplit_once_str(" rip=")

@@ -19,7 +19,6 @@ fn is_gzip(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending == "gz")
 }
 
-/// Opens the input file, decompressed if its name ends in `.gz`.
 pub(crate) fn open(path: &Path) -> anyhow::Result<Box<dyn Read + Send>> {
     let file = File::open(path)
         .map_err(|error| explained(error, path))

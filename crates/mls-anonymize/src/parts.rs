@@ -1,5 +1,5 @@
 //! Joins the lines of containers that Kubernetes or Docker has cut into parts. A cut can be within
-//! a name. Then neither half looks like a name, so mls-anonymize would not replace it.
+//! a name. mls-anonymize would not recognize the two halves as a name, and would not replace them.
 
 use std::borrow::Cow;
 
@@ -7,11 +7,10 @@ use bstr::ByteSlice;
 use mls_event::{ContainerStream, MAX_PARTS_BEFORE, Members, without_nul, write_json};
 use mls_parse::docker;
 
-/// For each stream, the line that waits for its last part.
+/// For each stream (stdout, stderr), the line that waits for its last part.
 #[derive(Default)]
 pub(crate) struct Joiner {
     waiting: [Option<Parts>; 2],
-    /// The number of lines that were lost since the last call of [`take_lost`](Self::take_lost).
     lost: u64,
 }
 
@@ -19,8 +18,8 @@ struct Parts {
     /// The first part, as it is in the log.
     first: Vec<u8>,
     text: Vec<u8>,
-    /// The number of bytes of the log since the beginning of the first part. If there are more than
-    /// [`MAX_PARTS_BEFORE`], mls-parse does not read the line.
+    /// The number of bytes of the log since the beginning of the first part. mls-parse does not
+    /// read a line for which this number is more than [`MAX_PARTS_BEFORE`].
     length: usize,
 }
 
@@ -59,7 +58,7 @@ impl Joiner {
         Some(Cow::Owned([&joined?[..], &line[content.len()..]].concat()))
     }
 
-    /// Counts the lines that wait as lost, because their last parts do not come.
+    /// Counts each line without its last part as lost, because its last part will not come.
     pub(crate) fn end(&mut self) {
         for waiting in &mut self.waiting {
             self.lost += u64::from(waiting.take().is_some());

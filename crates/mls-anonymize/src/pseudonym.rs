@@ -1,4 +1,4 @@
-//! Pseudonyms. Each is a keyed function of the text alone, so one original has one pseudonym.
+//! Pseudonyms. A pseudonym depends only on the key and the text, so one original has one pseudonym.
 
 use std::net::IpAddr;
 
@@ -14,17 +14,15 @@ use crate::class::Class;
 use crate::key::PseudonymKey;
 use crate::pseudonym_map::PseudonymMap;
 
-/// Originals and pseudonyms.
 type PseudonymCache = HashMap<Box<[u8]>, Box<[u8]>, foldhash::fast::RandomState>;
 
-/// The pseudonyms of one key. Texts are hashed with HMAC-SHA-256 (RFC 2104) with the key of their
-/// class. A pseudonym holds 60 bits of the hash: among a million names, the probability that two have
-/// the same pseudonym is about one in two million.
+/// Computes pseudonyms with one key. A text is hashed with HMAC-SHA-256 (RFC 2104) and the key of
+/// its class. A pseudonym contains 60 bits of the hash: among a million names, the probability that
+/// two have the same pseudonym is about one in two million.
 pub struct Pseudonyms {
     pan: CryptoPan,
     macs: [Hmac<Sha256>; Class::ALL.len()],
     keep: Vec<Class>,
-    /// Recently computed pseudonyms, to save time.
     cache: [PseudonymCache; Class::ALL.len()],
     /// What was replaced, for `--map` and `--verify`.
     pub(crate) map: Option<PseudonymMap>,
@@ -42,7 +40,7 @@ const NAME_LENGTH: usize = 255;
 const INVALID: &[u8] = b".invalid";
 
 impl Pseudonyms {
-    /// The pseudonyms of `key`. Texts of the classes in `keep` do not change.
+    /// Makes pseudonyms with `key`. Texts of the classes in `keep` do not change.
     #[must_use]
     pub fn new(key: &PseudonymKey, keep: &[Class]) -> Self {
         Self {
@@ -83,9 +81,9 @@ impl Pseudonyms {
         mls_event::write_ip(out, self.address(ip));
     }
 
-    /// Appends the pseudonym of a host or domain name: one label for its last two labels, one for each
-    /// other label, and `.invalid`. Case does not matter. An address, with or without brackets, becomes
-    /// an address. `unknown` and `localhost` stay.
+    /// Appends the pseudonym of a host or domain name: one label for the last two labels, one for
+    /// each other label, and `.invalid`. Case does not matter. An address, with or without
+    /// brackets, becomes an address. `unknown` and `localhost` do not change.
     pub fn host(&mut self, name: &[u8], out: &mut Vec<u8>) {
         if self.keeps(Class::Host) && literal(name).is_none() {
             out.extend_from_slice(name);
@@ -104,7 +102,7 @@ impl Pseudonyms {
         }
     }
 
-    /// Appends the pseudonym of a name in lower case.
+    /// Appends the pseudonym of `name`, which must be in lower case.
     fn labels(&mut self, name: &[u8], out: &mut Vec<u8>) {
         if self.cached(Class::Host, name, out) {
             return;
@@ -155,8 +153,8 @@ impl Pseudonyms {
         }
     }
 
-    /// Appends a queue ID of the same length. It consists of hexadecimal digits, which are valid in
-    /// short and in long queue IDs.
+    /// Appends a pseudonym of the same length as `id`. It consists of hexadecimal digits, which are
+    /// valid in short and in long queue IDs.
     pub fn queue_id(&mut self, id: &[u8], out: &mut Vec<u8>) {
         let hash =
             self.macs[Class::QueueId as usize].clone().chain_update(id).finalize().into_bytes();

@@ -9,7 +9,7 @@ use mls_event::clean;
 
 use crate::class::Class;
 
-/// Originals and their pseudonyms.
+/// The pseudonym of each original.
 #[derive(Debug, Default)]
 pub struct PseudonymMap {
     pairs: BTreeMap<Class, BTreeMap<Box<str>, Box<str>>>,
@@ -48,7 +48,7 @@ impl PseudonymMap {
     /// contains a control character. Secrets are omitted.
     ///
     /// # Errors
-    /// Those of the writer.
+    /// The errors of `out`.
     pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
         let pairs = self.pairs.iter().filter(|(class, _)| **class != Class::Secret);
         for (class, pairs) in pairs {

@@ -16,16 +16,16 @@ enum MemberContent {
     User,
     Mechanism,
     Reason,
-    /// Derived from the address. It would reveal the address.
+    /// Computed from the address (`asn`, `aso`), so it would reveal the address.
     Derived,
     /// A sentence that contains names and addresses. It becomes null.
     Sentence,
-    /// Unknown to this version: text in it is replaced if it looks like a name or an address.
+    /// An unknown member: its text is replaced if it looks like a name or an address.
     Anything,
 }
 
-/// The content of the member `name`. `key` is the content of the member `key` of an alert: an address
-/// or a user name, as its `kind` says.
+/// The content of the member `name`. For the member `key` of an alert, it is the argument `key`: an
+/// address or a user name, depending on the member `kind`.
 fn content_of(name: &str, key: MemberContent) -> MemberContent {
     match name {
         "v" | "type" | "date" | "service" | "pid" | "outcome" | "attempts" | "port" | "pos"
@@ -46,8 +46,8 @@ fn content_of(name: &str, key: MemberContent) -> MemberContent {
 const DEPTH: u8 = 100;
 
 impl Anonymizer {
-    /// Appends a record; neither `line` nor the result has a newline. Members keep their order. Numbers
-    /// and null do not change.
+    /// Appends the anonymized record, without a newline. `line` has no newline. Members keep their
+    /// order. Numbers and null do not change.
     ///
     /// # Errors
     /// The line is not a JSON object, or it has a later version of the contract.
@@ -63,8 +63,8 @@ impl Anonymizer {
         Ok(())
     }
 
-    /// Appends a line of Docker's json-file driver. `inside` becomes its member `log`. Fails
-    /// if the line is not a JSON object.
+    /// Appends a line of Docker's json-file driver, with `inside` as the text of the member `log`.
+    /// Fails if the line is not a JSON object.
     pub(crate) fn docker_members(
         &mut self,
         line: &[u8],
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn every_member_of_the_contract_has_a_rule() {
-        // The words in `kind` and the numbers in `threshold` do not look like names.
+        // No rule for `kind` and `threshold`: their words and numbers do not look like names.
         let by_shape = ["kind", "threshold"];
         for name in [Auth::MEMBERS, Enrichment::MEMBERS, Alert::MEMBERS].concat() {
             let rule = content_of(name, MemberContent::Name);

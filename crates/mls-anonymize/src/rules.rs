@@ -1,4 +1,4 @@
-//! Patterns of the user: text in this log that identifies somebody.
+//! The patterns of `--rules`: each matches a text that identifies somebody.
 
 use std::ops::Range;
 use std::path::Path;
@@ -36,7 +36,7 @@ impl Rules {
                 .ok_or_else(|| wrong("a rule needs a class and a pattern"))?;
             let class = Class::from_str(class, false)
                 .map_err(|_| wrong(&format!("unknown class {class}; use one of {}", classes())))?;
-            // The message of regex draws the pattern in several lines; the last one is the reason.
+            // The message of `regex` first shows the pattern. Its last line is the reason.
             let regex = Regex::new(pattern.trim_start()).map_err(|error| {
                 let error = error.to_string();
                 wrong(error.lines().last().unwrap_or_default().trim_start_matches("error: "))
@@ -46,8 +46,8 @@ impl Rules {
         lines.map(rule).collect::<anyhow::Result<_>>().map(Self)
     }
 
-    /// Returns the first match in `text` at `at` or later. If several rules match at the same
-    /// place, the first rule wins. Ignores empty matches.
+    /// Returns the first match in `text` at `at` or later. If several rules match at the same byte,
+    /// the first rule wins. Ignores empty matches.
     pub(crate) fn find(&self, text: &[u8], at: usize) -> Option<(Class, Range<usize>)> {
         let matches = self.0.iter().filter_map(|(class, regex)| {
             let mut from = at;

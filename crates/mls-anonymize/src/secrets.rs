@@ -24,18 +24,18 @@ use SecretExtent::{
     Response, Rest,
 };
 
-/// Where a secret begins and ends, relative to the words that mark it.
+/// Where a secret is. Its mark is a text of [`MARKS`], before the secret or at its beginning.
 #[derive(Clone, Copy)]
 enum SecretExtent {
-    /// Up to the last `)` of the text: the secret may contain one.
+    /// Up to the last `)` of the text, because the secret may contain a `)`.
     LastParenthesis,
     /// Up to the last `'` of the text.
     LastQuote,
-    /// Up to the next quote of the same kind.
+    /// Up to the next quote like the one at the end of the mark.
     NextQuote,
     /// Up to the end of the text.
     Rest,
-    /// The third field, after the number of the request.
+    /// The word in `CONT<tab>NUMBER<tab>WORD`.
     Continuation,
     /// Up to the next tab.
     Field,
@@ -43,14 +43,14 @@ enum SecretExtent {
     Hexadecimal,
     /// A word that begins with the mark.
     Mark,
-    /// A password in parentheses before the mark, and a hash in quotes after it.
+    /// The password, then the hash, in `SCHEME(PASSWORD) != 'HASH'`.
     Comparison,
-    /// The word after the mechanism. After `250-AUTH PLAIN`, a server lists more mechanisms, which
-    /// are no secret.
+    /// The word after the mechanism in `AUTH PLAIN WORD`. In `250-AUTH PLAIN LOGIN`, a server lists
+    /// its mechanisms, which are no secret.
     Response,
 }
 
-/// The words that mark a secret, in lower case, for each extent of a secret.
+/// The marks of secrets, in lower case, for each extent.
 const MARKS: &[(SecretExtent, &[&str])] = &[
     (LastParenthesis, &["given password: ", " (input: "]),
     (Comparison, &[") != '"]),
@@ -180,7 +180,7 @@ fn word_length(text: &[u8]) -> usize {
     (0..text.len()).find(ends).unwrap_or(text.len())
 }
 
-/// Returns the length of the tab that `text` begins with. Dovecot writes it as `\t`, a syslog daemon
+/// If `text` begins with a tab, returns its length. Dovecot writes a tab as `\t`, a syslog daemon
 /// as `#011`.
 fn tab_length(text: &[u8]) -> Option<usize> {
     let tabs = [&b"\t"[..], b"\\t", b"#011"];

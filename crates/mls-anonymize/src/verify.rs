@@ -22,8 +22,8 @@ use crate::common_words;
 use crate::pseudonym_map::PseudonymMap;
 use crate::text::{ESCAPE, LineContext, is_escape};
 
-/// Returns the first part of the line `read` that mls-parse reads differently in the result
-/// `written`.
+/// Compares what mls-parse reads from the original line `read` and from the result `written`.
+/// Returns the name of the first part that differs.
 pub(crate) fn meaning(read: &[u8], written: &[u8]) -> Option<&'static str> {
     match (docker::DockerLine::parse(read), docker::DockerLine::parse(written)) {
         (Some(read), Some(written)) if read.time == written.time => {
@@ -49,8 +49,8 @@ pub(crate) fn meaning(read: &[u8], written: &[u8]) -> Option<&'static str> {
     (outcome(&read) != outcome(&written)).then_some("the record that mls-parse makes of it")
 }
 
-/// Returns the first part of the line `read` that is wrong in the result `written`. Each part must
-/// be the same or its pseudonym, and the line must have the same [`meaning`].
+/// Compares the original line `read` with the result `written`. Returns the name of the first wrong
+/// part. Each part must be unchanged or a pseudonym, and the lines must have the same [`meaning`].
 pub(crate) fn line(
     read: &[u8],
     written: &[u8],
@@ -90,7 +90,6 @@ struct ReadAttempt {
     texts: [Option<Vec<u8>>; 4],
 }
 
-/// Appends the replacement of a text.
 type Replace = fn(&mut Anonymizer, &str, LineContext<'_>, &mut Vec<u8>);
 
 impl ReadAttempt {
@@ -138,7 +137,7 @@ impl ReadAttempt {
     }
 }
 
-/// Returns the first difference between a record and its result in the members that are kept.
+/// Compares the members that do not change in a record. Returns the first difference.
 pub(crate) fn record(read: &[u8], written: &[u8]) -> Option<&'static str> {
     match (Record::parse(read), Record::parse(written)) {
         (Ok(Record::Auth(read)), Ok(Record::Auth(written))) => {
@@ -158,7 +157,7 @@ pub(crate) fn record(read: &[u8], written: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Returns the difference between a row and its result in the cells that are kept.
+/// Compares the cells that do not change in a row. Returns the difference.
 pub(crate) fn row(read: &[u8], written: &[u8]) -> Option<&'static str> {
     let kept = |line| Decoder::new(Zone::default()).decode(line).ok().flatten().map(facts);
     (kept(read) != kept(written)).then_some("a cell that is kept")

@@ -42,7 +42,6 @@ pub(crate) struct Allow {
     pub(crate) logins: RecentLogins,
 }
 
-/// The reason why an address is not blocked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AllowReason<'a> {
     Local(IpNet),

@@ -36,7 +36,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// While the input pauses, the logins are read again after this number of seconds.
 const LOOK_AGAIN: i64 = 60;
 
-/// The settings and the state of a run.
 pub(crate) struct Blocker {
     pub(crate) output: ListOutput,
     /// The time zone of dates in messages.
@@ -48,7 +47,7 @@ pub(crate) struct Blocker {
     pub(crate) allow: Allow,
     pub(crate) state: StateFile,
     pending: Vec<Update>,
-    /// The list that the files hold.
+    /// The list that is in the files.
     written: Option<BlockList>,
     committed: Option<Instant>,
     counts: Counts,
@@ -112,8 +111,8 @@ impl Blocker {
     /// Reads the input to its end. Commits whenever the input pauses.
     pub(crate) fn read_alerts(mut self) -> anyhow::Result<()> {
         if !std::io::stdin().is_terminal() {
-            // One run of mls-alert writes each alert only once. So after a signal, still read the
-            // alerts that are in the pipe.
+            // mls-alert writes each alert only once. So after a signal, first read the alerts that
+            // are in the pipe, then stop.
             signals::drain_until_end_of_input();
         }
         let mut reader = Reader::stdin()?;
@@ -199,8 +198,8 @@ impl Blocker {
         self.fixed_now.is_none().then(|| Duration::from_secs(seconds))
     }
 
-    /// Updates the state and then the lists; each file is replaced atomically. The state comes first,
-    /// because a list can be made from it again.
+    /// Replaces the state file and then the lists, each atomically. The state file is first,
+    /// because lists can be made again from the state.
     fn commit(&mut self) -> anyhow::Result<()> {
         let lock = self.state.lock()?;
         self.state.reload()?;
@@ -250,7 +249,6 @@ impl Blocker {
         BlockList::new(&self.state.offenders, &self.allow, self.limits, now)
     }
 
-    /// Replaces the files if the list has changed.
     fn write_lists(&mut self, now: i64) -> anyhow::Result<()> {
         let list = self.list(now);
         if self.written.as_ref() == Some(&list) {
@@ -270,7 +268,6 @@ impl Blocker {
         Ok(())
     }
 
-    /// Unblocks a network, and writes the state and the lists immediately.
     pub(crate) fn remove(&mut self, network: IpNet) -> anyhow::Result<usize> {
         let lock = self.state.lock()?;
         self.state.reload()?;

@@ -11,7 +11,6 @@ use crate::output::print;
 use crate::show_time;
 
 impl Blocker {
-    /// Runs a subcommand and prints its answer.
     pub(crate) fn run_command(mut self, command: &Command) -> anyhow::Result<()> {
         let now = self.now();
         self.state.expect()?;

@@ -65,8 +65,8 @@ fn array(entries: &[ListEntry], item: impl Fn(&ListEntry) -> Value) -> String {
     text + "\n]\n"
 }
 
-/// The script for nft, which applies a whole script or nothing. An incomplete script ends inside a
-/// brace, which is an error.
+/// The script for nft, which applies a whole script or nothing. An incomplete script lacks a
+/// closing brace, so nft refuses it.
 fn nft(entries: &[ListEntry], now: i64) -> String {
     let mut text = String::from("add table inet maillogsentinel\n");
     for (set, kind) in SETS {

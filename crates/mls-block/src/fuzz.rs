@@ -1,4 +1,4 @@
-//! Checks for any input bytes, for `tests/fuzz`. A function panics if its check fails.
+//! The checks of `tests/fuzz`. Each function gets any bytes, and panics if its check fails.
 
 #![expect(clippy::expect_used, reason = "a failed check must stop the run")]
 

@@ -6,28 +6,29 @@
 //! last seven days.
 //!
 //! # Writes
-//! mls-block writes the list of blocked addresses and networks in one or more [formats](mod@format). With
-//! `--directory` it writes a file for each format; otherwise it prints the list at the end of the input.
-//! The state file holds the blocked addresses, the beginning and the end of each block, and the reason.
+//! mls-block writes the list of blocked addresses and networks in one or more
+//! [formats](mod@format): with `--directory`, a file for each format; without `--directory`, the
+//! list at the end of the input. The state file has the addresses, the times of each block, and the
+//! reason.
 //!
 //! # Rules
 //! - An address is blocked for `--time` from the date of its last alert. If a new alert comes after
 //!   the block has ended, the new block is twice as long, at most `--max-time`. mls-block remembers
 //!   the address for `--max-time` after its last block.
-//! - If at least `--network-from` addresses of a /24 (IPv4) or a /64 (IPv6) are blocked, the network is
-//!   listed instead of its addresses. This does not happen if an address in it is allowed, or was
-//!   unblocked with `remove`.
+//! - If at least `--network-from` addresses of a /24 (IPv4) or a /64 (IPv6) are blocked, the
+//!   network is listed instead of its addresses. If an address in the network is allowed, has
+//!   logins, or was unblocked with `remove`, the addresses are listed.
 //! - Some addresses are never blocked, and a warning gives the reason: the networks of `--allow`,
 //!   local and private addresses, and addresses (for IPv6, the /64) from which a user logged in
 //!   during the seven days before the alert. The first of these logins must be older than the
 //!   attempts that the alert counts, so that an attacker who guesses a password does not get this
-//!   protection. An alert about a suspicious login from the address removes it for seven days.
+//!   protection. An alert about a suspicious login from the address ends the protection for 7 days.
 //! - The list has at most `--max-entries` entries. mls-block omits the entries that end first.
 //!
 //! # Guarantees
 //! - The same alerts give the same list; reading them again changes nothing.
 //! - Files are replaced atomically: a reader always finds the old list or the new one.
-//! - While the input pauses, entries still end on time, and the files are updated.
+//! - While the input pauses, mls-block updates the files when an entry ends.
 //! - A list contains no text of a client, only addresses from alerts, numbers, and words of this program.
 //!   An IPv4-mapped address becomes its IPv4 address.
 //! - Memory is bounded: mls-block remembers at most 200,000 offenders, and logins from 200,000 addresses.

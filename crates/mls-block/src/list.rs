@@ -21,7 +21,6 @@ pub(crate) struct Limits {
     pub(crate) network_from: usize,
 }
 
-/// One line of the list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ListEntry {
     pub(crate) network: IpNet,
@@ -30,12 +29,11 @@ pub(crate) struct ListEntry {
     pub(crate) cause: Cause,
 }
 
-/// The reason for an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Cause {
-    /// The attempts of this address.
+    /// The attempts of an address.
     Offender(Offender),
-    /// The number of blocked addresses in this network.
+    /// The number of blocked addresses in a network.
     Addresses(usize),
 }
 
@@ -72,7 +70,7 @@ impl BlockList {
             .map(|(ip, offender)| (*ip, *offender))
             .collect();
         let mut entries = Vec::new();
-        // The addresses are sorted, so those of one network are adjacent.
+        // The addresses are sorted, so the addresses of one network are adjacent.
         for group in blocked.chunk_by(|(a, _), (b, _)| network_of(*a) == network_of(*b)) {
             let network = network_of(group[0].0);
             let is_enough = limits.network_from > 0 && group.len() >= limits.network_from;
@@ -109,7 +107,7 @@ impl ListEntry {
         Self { network: ip.into(), since, until, cause: Cause::Offender(offender) }
     }
 
-    /// The entry of a network. It ends when fewer than `enough` of its addresses are blocked.
+    /// The entry of `network`. It ends when fewer than `enough` of the addresses are blocked.
     fn of_network(network: IpNet, group: &[(IpAddr, Offender)], enough: usize) -> Self {
         let mut ends: Vec<_> = group.iter().map(|(_, offender)| offender.until).collect();
         ends.sort_unstable_by_key(|until| Reverse(*until));
@@ -122,7 +120,7 @@ impl ListEntry {
     }
 }
 
-/// Whether an address in `network` was unblocked by hand. Listing the whole network would block it again.
+/// Whether an address in `network` was unblocked by hand. If so, the network is not listed.
 fn has_removal(offenders: &Offenders, network: IpNet) -> bool {
     let overlaps = |removed: IpNet| network.contains(&removed) || removed.contains(&network);
     offenders.removals.iter().any(|removal| overlaps(removal.network))
@@ -217,8 +215,8 @@ mod tests {
     }
 
     proptest! {
-        /// For all offenders: no entry is wider than a /24 or a /64, the list has every offender
-        /// except the allowed ones, entries do not overlap, and the order of alerts about different
+        /// For all offenders: no entry is wider than a /24 or a /64. The list has every offender
+        /// that is not allowed. Entries do not overlap. The order of alerts about different
         /// addresses does not matter.
         #[test]
         fn a_list_has_each_blocked_address_once_and_no_allowed_one(alerts in proptest::collection::vec((0u8..4, 0u8..12, 0i64..300), 0..80), now in 0i64..500) {

@@ -17,11 +17,11 @@ use mls_state::regular;
 
 use crate::offender::{Offender, RECENT, household};
 
-/// The largest number of addresses in memory. Logins from further addresses do not protect them; a
-/// warning reports this.
+/// The largest number of addresses in memory. If there are more, a warning reports that logins do
+/// not protect the other addresses.
 const MAX_ADDRESSES: usize = 200_000;
 
-/// The number of characters of a user name that are kept.
+/// The largest number of characters of a user name in memory.
 const MAX_NAME: usize = 64;
 
 /// The logins from one address; for IPv6, from one /64.
@@ -45,7 +45,7 @@ pub(crate) struct RecentLogins {
 }
 
 impl RecentLogins {
-    /// The logins in `path`. Reads nothing yet.
+    /// The logins in `path`. [`refresh`](Self::refresh) reads them.
     pub(crate) fn new(path: Option<PathBuf>, zone: Zone) -> Self {
         Self { path, zone, ..Self::default() }
     }
@@ -91,7 +91,7 @@ impl RecentLogins {
         let found = file.metadata().on_file("reading", &path)?;
         let start = match self.read {
             Some((inode, length)) if inode == found.ino() && length <= found.len() => length,
-            // Another file: it was rotated or pruned. The logins in memory are still valid.
+            // First read, or the CSV was rotated or pruned. The logins in memory stay valid.
             _ => {
                 self.read_rotated(&path, now)?;
                 0
@@ -106,7 +106,6 @@ impl RecentLogins {
         Ok(())
     }
 
-    /// Reads the rotated files of the last seven days.
     fn read_rotated(&mut self, path: &Path, now: i64) -> anyhow::Result<()> {
         for file in Chain::open(path, &Layout::default())?.files {
             if file.is_rotated && file.stat.mtime / 1_000_000_000 > now - RECENT {
@@ -119,7 +118,7 @@ impl RecentLogins {
         Ok(())
     }
 
-    /// Reads whole lines from offset `start` on. Returns the end of the last whole line.
+    /// Reads whole lines from offset `start` on. Returns the offset after the last whole line.
     pub(crate) fn read_lines(
         &mut self,
         content: impl Read,
@@ -146,8 +145,8 @@ impl RecentLogins {
     fn take(&mut self, line: &[u8], rows: &mut Decoder, now: i64) -> Result<(), String> {
         if !line.starts_with(b"{") {
             if let Some(row) = rows.decode(line).map_err(|why| why.to_string())? {
-                // A row without seconds may belong to the end of its minute. Use this time, so that
-                // a login during an attack does not seem to be older than the attack.
+                // The date of a row can have no seconds. In this case use the end of its minute, so
+                // that a login during an attack does not seem to be older than the attack.
                 let at = row.date.at().timestamp();
                 self.add(&row, if at % 60 == 0 { at + 59 } else { at }, now);
             }

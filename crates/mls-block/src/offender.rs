@@ -13,10 +13,9 @@ use serde::{Deserialize, Serialize};
 /// forgotten.
 const MAX_OFFENDERS: usize = 200_000;
 
-/// Whether a warning about too many offenders was logged.
 static OVERFLOW_REPORTED: AtomicBool = AtomicBool::new(false);
 
-/// The largest number of removals. If there are more, the oldest are forgotten.
+/// The largest number of removals by hand. If there are more, the oldest are forgotten.
 const MAX_REMOVALS: usize = 10_000;
 
 /// The largest number of addresses with suspicious logins. Further addresses are ignored.
@@ -54,16 +53,16 @@ pub(crate) struct Offender {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Removal {
     pub(crate) network: IpNet,
-    /// Alerts up to this time do not block it.
+    /// Alerts up to this time do not block the network.
     pub(crate) at: i64,
 }
 
 /// How long offenders are blocked.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BlockTime {
-    /// The first block, in seconds. Each further block is twice as long.
+    /// The length of the first block, in seconds. Each further block is twice as long.
     pub(crate) first: u32,
-    /// The longest block, in seconds. An offender is remembered for the same time after a block.
+    /// The longest block, in seconds. After a block, an offender is remembered for this time.
     pub(crate) longest: u32,
 }
 
@@ -84,8 +83,8 @@ pub(crate) struct Offenders {
     pub(crate) suspects: BTreeMap<IpAddr, i64>,
 }
 
-/// Returns an IPv4 address itself, and the first address of an IPv6 /64, because devices often change
-/// their address within it.
+/// Returns an IPv4 address unchanged. Returns the first address of the /64 of an IPv6 address,
+/// because devices often change their address within the /64.
 pub(crate) fn household(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V4(ip) => ip.into(),
@@ -94,8 +93,8 @@ pub(crate) fn household(ip: IpAddr) -> IpAddr {
 }
 
 impl Offenders {
-    /// Adds an alert. Returns whether it changed anything. A known alert changes nothing, so the same
-    /// alerts can be read again.
+    /// Adds an alert. Returns whether the alert changed anything. A known alert changes nothing, so
+    /// the same alerts can be read again.
     pub(crate) fn offend(&mut self, offence: Offence, time: BlockTime) -> bool {
         let Offence { ip, at, attempts, threshold } = offence;
         if self.removal(ip.into()).is_some_and(|removal| at <= removal.at) {
@@ -120,7 +119,7 @@ impl Offenders {
         true
     }
 
-    /// Adds a suspicious login from `ip` at `at`. Returns whether it changed anything.
+    /// Adds a suspicious login from `ip` at `at`. Returns whether the login changed anything.
     pub(crate) fn suspect(&mut self, ip: IpAddr, at: i64) -> bool {
         let ip = household(ip);
         let known = self.suspects.get(&ip).copied();
@@ -138,8 +137,8 @@ impl Offenders {
         self.suspects.get(&household(ip)).is_some_and(|suspected| at - RECENT < *suspected)
     }
 
-    /// Unblocks all addresses in `network`; only alerts after `now` block them again. Returns how many
-    /// were blocked.
+    /// Unblocks all addresses in `network`; only alerts after `now` block them again. Returns how
+    /// many addresses were blocked.
     pub(crate) fn remove(&mut self, network: IpNet, now: i64) -> usize {
         let mut blocked = 0;
         self.addresses.retain(|ip, offender| {
@@ -158,7 +157,7 @@ impl Offenders {
         self.removals.iter().filter(covers).max_by_key(|removal| removal.at)
     }
 
-    /// Removes expired data. Returns whether it changed anything.
+    /// Removes expired data. Returns whether there was expired data.
     pub(crate) fn forget(&mut self, now: i64, time: BlockTime) -> bool {
         let memory = i64::from(time.longest);
         let size = |this: &Self| (this.addresses.len(), this.removals.len(), this.suspects.len());

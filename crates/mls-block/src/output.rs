@@ -13,7 +13,6 @@ use mls_stream::ndjson::Writer;
 use crate::format;
 use crate::list::BlockList;
 
-/// The formats of the list, and the directory of their files.
 pub(crate) struct ListOutput {
     pub(crate) directory: Option<PathBuf>,
     /// `--format`.
@@ -30,13 +29,12 @@ impl ListOutput {
         }
     }
 
-    /// The list in the first format of `--format`, else the plain list.
+    /// The list in the first format of `--format`. Without `--format`, the plain list.
     pub(crate) fn text(&self, list: &BlockList, now: i64) -> String {
         let format = self.asked.first().copied().unwrap_or(BlockFormat::Plain);
         format::render(format, list, now, &self.jail)
     }
 
-    /// Replaces each file in the directory, if there is one.
     pub(crate) fn write(&self, list: &BlockList, now: i64) -> anyhow::Result<()> {
         let Some(directory) = &self.directory else { return Ok(()) };
         if !directory.is_dir() {

@@ -23,9 +23,8 @@ struct StateContent<T> {
     offenders: T,
 }
 
-/// The offenders and their file.
 pub(crate) struct StateFile {
-    /// `None` keeps no state.
+    /// If `None`, no state is saved.
     path: Option<PathBuf>,
     /// The inode and the modification time of the file that was read or written last.
     seen: Option<(u64, SystemTime)>,
@@ -70,12 +69,11 @@ impl StateFile {
         Ok(())
     }
 
-    /// Keeps other processes from changing the file, and waits while one does.
+    /// Locks the file for changes. Waits while another process has the lock.
     pub(crate) fn lock(&self) -> anyhow::Result<Option<Lock>> {
         self.path.as_deref().map(Lock::wait).transpose()
     }
 
-    /// Replaces the file.
     pub(crate) fn store(&mut self) -> anyhow::Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
         atomic::write_with(path, 0o640, |file| {

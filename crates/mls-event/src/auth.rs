@@ -50,26 +50,26 @@ words! {
         Success "success",
         /// The client gave up before it sent a password.
         Aborted "aborted",
-        /// The server could not check the credentials because of a temporary failure of its own.
+        /// Because of a temporary failure, the server could not check the credentials.
         Error "error",
     }
 }
 
 impl Outcome {
-    /// Whether sinks record attempts with this outcome. Aborted ones and errors of the server become
-    /// neither rows nor alerts.
+    /// Whether sinks record attempts with this outcome. Aborted attempts and errors of the server
+    /// do not become rows or alerts.
     #[must_use]
     pub fn is_recorded(self) -> bool {
         matches!(self, Self::Failure | Self::Success)
     }
 }
 
-/// The largest number of rows that an event becomes, even if its `attempts` is larger.
+/// A record with more `attempts` becomes only this number of rows.
 pub const MAX_ROWS: u32 = 1000;
 
 impl<'a> Auth<'a> {
-    /// Returns how many rows the event becomes in a file or table for this `outcome`: one for each
-    /// attempt, at most [`MAX_ROWS`].
+    /// Returns the number of rows of this record in a file or table of `outcome`: one for each
+    /// attempt, at most [`MAX_ROWS`]. If the record has another outcome, returns 0.
     #[must_use]
     pub fn rows(&self, outcome: Outcome) -> u32 {
         if self.outcome == outcome { self.attempts.min(MAX_ROWS) } else { 0 }

@@ -2,10 +2,9 @@
 
 use crate::Outcome;
 
-/// Declares the columns once, in their order.
 macro_rules! columns {
     ($first:ident $first_name:literal, $($column:ident $name:literal,)*) => {
-        /// A column of the CSV. Each holds the member of `auth` of the same name.
+        /// A column of the CSV. It contains the member of `auth` of the same name.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[expect(missing_docs, reason = "each variant is the column of the same name")]
         pub enum Column {
@@ -21,8 +20,8 @@ macro_rules! columns {
             /// The first line of a CSV of failed logins, without its newline.
             pub const HEADER: &str = concat!($first_name, $(",", $name),*);
 
-            /// The first line of a CSV of successful logins. It has the same columns. The quotes
-            /// distinguish it from a CSV of failed logins.
+            /// The first line of a CSV of successful logins: the same columns in quotes. The quotes
+            /// distinguish the file from a CSV of failed logins.
             pub const LOGINS_HEADER: &str =
                 concat!("\"", $first_name, "\"", $(",\"", $name, "\""),*);
 
@@ -51,7 +50,7 @@ columns! {
 }
 
 impl Column {
-    /// The first line of a CSV that holds attempts of this outcome.
+    /// The first line of a CSV of attempts with `outcome`.
     #[must_use]
     pub fn header(outcome: Outcome) -> &'static str {
         if outcome == Outcome::Success { Self::LOGINS_HEADER } else { Self::HEADER }

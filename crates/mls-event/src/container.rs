@@ -3,24 +3,23 @@
 
 use memchr::memmem;
 
-/// The largest length of `before` in a segment, in bytes, if no line waits for its last part.
+/// The largest length in bytes of the member `before`, if no line waits for its last part.
 pub const MAX_BEFORE: usize = 2048;
 
-/// The largest distance between the first part of a line and its end, in bytes of the log. Lines of
-/// the other stream may come between. Longer lines are not read. A log of Kubernetes has parts of
-/// 16 KiB.
+/// The largest length of a line of a container in parts, in bytes of the log, with the lines of the
+/// other stream between the parts. Longer lines are not read. Kubernetes writes parts of 16 KiB.
 pub const MAX_PARTS_BEFORE: usize = 64 * 1024;
 
 /// The number of bytes of a line that Docker reads before it cuts the line (`defaultBufSize`,
 /// `daemon/logger/copier.go` of github.com/moby/moby).
 pub const DOCKER_PART: usize = 16 * 1024;
 
-/// The text that replaces the lines before a segment if none of them is kept. It is not empty,
-/// because an empty text means that the segment is the beginning of a log.
+/// The value of `before` if no line is needed. It is not empty, because an empty `before` means
+/// that the segment is the beginning of a log.
 const NOTHING: &[u8] = b"\n";
 
-/// A stream of a container's output. Kubernetes and Docker mix the lines of both in one log, so a
-/// line of one stream may come between two parts of a line of the other one.
+/// A stream of a container's output. A log has the lines of both streams, so a line of one stream
+/// may come between two parts of a line of the other stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum ContainerStream {
@@ -42,11 +41,11 @@ impl ContainerStream {
         }
     }
 
-    /// The stream of a line of a container's output, and whether the line goes on in the next line
-    /// of that stream; `None` for any other line. Kubernetes writes `STAMP stdout P …` for such a
-    /// part, and `STAMP stdout F …` for the last one (Container Runtime Interface). More tags can
-    /// follow after a colon. For Docker, a part is an object whose text has at least
-    /// [`DOCKER_PART`] bytes and no newline at its end.
+    /// If `line` is a line of a container's output, returns its stream, and whether it is a part
+    /// that the next line of this stream continues. Kubernetes writes `STAMP stdout P …` for such a
+    /// part, and `STAMP stdout F …` for the last part (Container Runtime Interface). More tags can
+    /// follow `P` or `F` after a colon. For Docker, such a part is an object whose text has at
+    /// least [`DOCKER_PART`] bytes and no newline at its end.
     #[must_use]
     pub fn of_line(line: &[u8]) -> Option<(Self, bool)> {
         let line = without_nul(line);
@@ -62,15 +61,15 @@ impl ContainerStream {
         }
     }
 
-    /// The stream of a line if it [goes on](Self::of_line).
+    /// The stream of a line that the next line of the stream [continues](Self::of_line).
     #[must_use]
     pub fn of_part(line: &[u8]) -> Option<Self> {
         Self::of_line(line).filter(|(_, is_part)| *is_part).map(|(stream, _)| stream)
     }
 
-    /// Does the same as [`of_line`](Self::of_line) for a line of Docker's json-file driver. It
-    /// searches for the end of the text, `","stream":"`. In the text each quote has a backslash
-    /// before it, so the text cannot contain this end.
+    /// Like [`of_line`](Self::of_line), for a line of Docker's json-file driver. The text ends at
+    /// the first `","stream":"`. The text cannot contain these characters, because each quote in it
+    /// has a backslash before it.
     fn of_docker_text(line: &[u8]) -> Option<(Self, bool)> {
         let at = memmem::find(line, br#"","stream":""#)?;
         let (text, rest) = (&line[..at], &line[at + br#"","stream":""#.len()..]);
@@ -78,13 +77,13 @@ impl ContainerStream {
         let ends_in_newline = text.strip_suffix(b"n").is_some_and(|text| {
             text.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1
         });
-        // A shorter text without a newline is the last one of its container.
+        // A shorter text without a newline is the last text of its container.
         let is_part = !ends_in_newline && unescaped_length(text) >= DOCKER_PART;
         Some((stream, is_part))
     }
 
-    /// A line that replaces a missing first part of this stream. It is at the beginning of the
-    /// lines before a segment in two cases:
+    /// A line that replaces the missing first part of a line of this stream. The lines before a
+    /// segment begin with it in two cases:
     ///
     /// - A line waits for its last part, and its first part is more than [`MAX_PARTS_BEFORE`] bytes
     ///   before the segment.
@@ -98,16 +97,16 @@ impl ContainerStream {
     }
 }
 
-/// A line without the NUL bytes in front of it. They are in a file that was truncated while its
-/// writer kept its offset.
+/// Removes the NUL bytes before a line. A file has them if it was truncated, and its writer
+/// continued at the old offset.
 #[must_use]
 pub fn without_nul(line: &[u8]) -> &[u8] {
     &line[line.iter().take_while(|byte| **byte == 0).count()..]
 }
 
-/// The number of bytes that a container wrote. `text` is the JSON text that Docker made from them.
-/// An escape in it (two or six bytes) stands for one byte, even for a byte that is not UTF-8. Only
-/// the escapes of U+2028 and U+2029 stand for three bytes.
+/// The number of bytes that a container wrote. `text` is the JSON text that Docker made from these
+/// bytes. An escape (two or six bytes, such as `\n` or `\u003c`) is one byte, even if this byte is
+/// not UTF-8. Only the escapes of U+2028 and U+2029 are three bytes.
 /// (`daemon/logger/jsonfilelog/jsonlog/jsonlogbytes.go`)
 fn unescaped_length(text: &[u8]) -> usize {
     let (mut length, mut rest) = (0, text);
@@ -122,8 +121,8 @@ fn unescaped_length(text: &[u8]) -> usize {
 }
 
 /// The offsets of the lines that are [parts](ContainerStream::of_part) of Docker. No fixed text
-/// identifies such a line, but all of them are long, and long lines are rare. So this searches each
-/// window of `WINDOW` bytes backwards for a newline, and skips the window up to this newline.
+/// identifies these lines, but they are long, and long lines are rare. So this function searches
+/// each window of `WINDOW` bytes for its last newline, and skips the window up to this newline.
 #[must_use]
 pub fn long_docker_lines(lines: &[u8]) -> Vec<usize> {
     const WINDOW: usize = DOCKER_PART / 2;
@@ -143,8 +142,8 @@ pub fn long_docker_lines(lines: &[u8]) -> Vec<usize> {
     found
 }
 
-/// The lines before a segment without the [`long_parts`](ContainerStream::long_parts) at their
-/// beginning. The `long_parts` are not lines of the log.
+/// Removes the [`long_parts`](ContainerStream::long_parts) at the beginning of the lines before a
+/// segment. The `long_parts` are not lines of the log.
 #[must_use]
 pub fn without_long_parts(mut before: &[u8]) -> &[u8] {
     for stream in ContainerStream::ALL {
@@ -153,8 +152,8 @@ pub fn without_long_parts(mut before: &[u8]) -> &[u8] {
     before
 }
 
-/// Returns the lines that replace `before` if lines after it are lost, or if its own text can no
-/// longer be read. They tell mls-parse not to read the rest of a line that waits for its last part.
+/// Returns new lines for `before` if the lines after `before` or its text are lost. If a line waits
+/// for its last part, the new lines tell mls-parse to skip the rest of this line.
 #[must_use]
 pub fn lost_lines(before: &[u8]) -> Vec<u8> {
     let mut unfinished = Unfinished::default();
@@ -163,8 +162,8 @@ pub fn lost_lines(before: &[u8]) -> Vec<u8> {
 }
 
 /// Returns the last whole lines of `lines`, at most [`MAX_BEFORE`] bytes. If a line of a container
-/// waits for its last part, the result can be longer. It then begins with the first part of that
-/// line or earlier, or with [`long_parts`](ContainerStream::long_parts).
+/// waits for its last part, the result can be longer: it begins with the first part of this line,
+/// with an earlier line, or with [`long_parts`](ContainerStream::long_parts).
 #[must_use]
 pub fn last_lines(lines: &[u8]) -> Vec<u8> {
     let mut last = Vec::new();
@@ -172,14 +171,14 @@ pub fn last_lines(lines: &[u8]) -> Vec<u8> {
     last
 }
 
-/// Adds `lines` to `last`, and keeps the [last lines](last_lines). The result does not depend on where
-/// a caller cuts the lines of a log.
+/// Adds `lines` to `last`, and removes all lines except the [last lines](last_lines). A caller may
+/// add the lines of a log in one call or in several calls: the result is the same.
 pub fn add_last_lines(last: &mut Vec<u8>, lines: &[u8]) {
     if lines.is_empty() {
         return;
     }
     let mut unfinished = Unfinished::default();
-    // Any other line ends the lines of both streams.
+    // A line that no container wrote ends the open lines of both streams.
     if ends_in_a_containers_line(lines) {
         unfinished.read(last, 0);
         unfinished.read(lines, last.len());
@@ -191,7 +190,7 @@ pub fn add_last_lines(last: &mut Vec<u8>, lines: &[u8]) {
     let marks = last.len() - without_long_parts(last).len();
     let earliest = length.saturating_sub(MAX_BEFORE).max(marks);
     let ((before, old), (passed, new)) = split(earliest);
-    // A line begins at `earliest` if only NUL bytes are between it and the last newline.
+    // A line begins at `earliest` if only NUL bytes are between the last newline and `earliest`.
     let text = passed.iter().rev().chain(before.iter().rev()).find(|byte| **byte != 0);
     let begin = if text.is_none_or(|byte| *byte == b'\n') {
         earliest
@@ -212,11 +211,11 @@ pub fn add_last_lines(last: &mut Vec<u8>, lines: &[u8]) {
     *last = if kept.is_empty() { NOTHING.to_vec() } else { kept };
 }
 
-/// Whether the lines `kept` begin in the middle of a line of this stream, and hold other parts of
-/// that line. In the log, first `before` and then `passed` come before `kept`.
+/// Whether `kept` has the last parts of a line of this stream, but not the first part. In the log,
+/// `before` comes first, then `passed`, then `kept`.
 fn begins_within(stream: ContainerStream, kept: &[u8], passed: &[u8], before: &[u8]) -> bool {
     let is_newline = |byte: &u8| *byte == b'\n';
-    // Any other line ends the lines of both streams.
+    // A line that no container wrote ends the open lines of both streams.
     let counts = |line: &&[u8]| {
         !without_nul(line).is_empty()
             && ContainerStream::of_line(line).is_none_or(|(other, _)| other == stream)
@@ -232,8 +231,8 @@ fn ends_in_a_containers_line(lines: &[u8]) -> bool {
     ContainerStream::of_line(&lines[start..]).is_some()
 }
 
-/// Adds a line to `last` that was skipped because it is too long. The next line does not continue
-/// any earlier line. `line` is the result of [`ContainerStream::of_line`] for the skipped line.
+/// Adds a skipped line to `last`, and removes all earlier lines. The line was skipped because it is
+/// too long. `line` is the result of [`ContainerStream::of_line`] for this line.
 pub fn add_skipped(last: &mut Vec<u8>, line: Option<(ContainerStream, bool)>) {
     let mut unfinished = Unfinished::default();
     if let Some((stream, is_part)) = line {
@@ -279,7 +278,7 @@ enum LineBegin {
 }
 
 impl Unfinished {
-    /// Reads the next lines, whose first byte has the offset `base`.
+    /// Reads the next lines. `base` is the offset of their first byte.
     fn read(&mut self, lines: &[u8], base: usize) {
         let parts = part_lines(lines);
         let mut at = 0;
@@ -312,7 +311,7 @@ impl Unfinished {
         };
     }
 
-    /// Marks the waiting lines that are too long. `end` is the end of the lines that were read.
+    /// Sets each begin to `Long` if its line is too long. The log was read up to offset `end`.
     fn measure(&mut self, end: usize) {
         for begin in self.0.iter_mut().flatten() {
             if matches!(begin, LineBegin::At(at) if end - *at > MAX_PARTS_BEFORE) {
@@ -321,7 +320,7 @@ impl Unfinished {
         }
     }
 
-    /// The offset of the first waiting line that is not too long.
+    /// The offset of the first line that waits for its last part and is not too long.
     fn first(&self) -> Option<usize> {
         let begins = self.0.iter().flatten().filter_map(|begin| match begin {
             LineBegin::At(at) => Some(*at),
@@ -330,7 +329,7 @@ impl Unfinished {
         begins.min()
     }
 
-    /// The lines before a segment if the text of all waiting lines is lost.
+    /// The lines before a segment if the text of all lines that wait for their last part is lost.
     fn lost(mut self) -> Vec<u8> {
         self.0.iter_mut().flatten().for_each(|begin| *begin = LineBegin::Long);
         let lines = long_parts(|stream| self.is_long(*stream));
@@ -342,7 +341,6 @@ impl Unfinished {
     }
 }
 
-/// The [`ContainerStream::long_parts`] of the streams for which `is_of` returns true.
 fn long_parts(is_of: impl Fn(&ContainerStream) -> bool) -> Vec<u8> {
     let streams = ContainerStream::ALL.into_iter().filter(is_of);
     streams.flat_map(ContainerStream::long_parts).copied().collect()
@@ -378,7 +376,7 @@ mod tests {
 
     #[test]
     fn the_length_of_an_object_of_docker_is_the_length_of_what_the_container_wrote() {
-        // A container ended within a line, which has fewer bytes than its form in JSON.
+        // The container ended within a line. Escapes make the JSON text longer than the line.
         for (text, length) in [
             ("x", 1),
             (r"\u0000", 1),
@@ -423,7 +421,7 @@ mod tests {
             (part(200_000) + &part(100), out + 131),
             (whole(200_000) + &part(100), 131),
             (whole(200_000), 1),
-            // Lines of the other stream come between.
+            // Lines of the other stream are between the parts.
             (part(16_000) + &whole_error(100), 16_162),
             (part(16_000) + &whole_error(100) + &part(100), 16_293),
             (part(16_000) + &whole_error(100) + &whole(100), out + 131 * 2),

@@ -4,14 +4,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
 
-/// The `source` of segments that hold journal entries. Every other source is the absolute path of a
-/// log.
+/// The `source` of segments with journal entries. The `source` of other segments is the absolute
+/// path of a log.
 pub const JOURNAL_SOURCE: &str = "journal";
 
 /// The first record of a framed stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Begin {
-    /// Sequence number of the committed cursor that the source started from; 0 if there was none.
+    /// Sequence number of the committed cursor that the source started from; 0 without a cursor.
     pub base: u64,
 }
 
@@ -20,20 +20,20 @@ pub struct Begin {
 pub struct Segment<'a> {
     /// Absolute path of the log as given to mls-tail, or [`JOURNAL_SOURCE`].
     pub source: String,
-    /// Identifies one of the log's files, current or rotated, by its content: renaming and
-    /// compression do not change it.
+    /// Identifies one of the log's files, current or rotated, by its content. Renaming and
+    /// compression do not change the generation.
     pub generation: String,
-    /// Offset in that file of the first byte, in (decompressed) bytes.
+    /// Offset of the segment's first byte in the (decompressed) file.
     pub offset: u64,
     /// Number of raw bytes that follow, at least 1.
     pub length: u64,
-    /// Time of the last change of the file, or the time in its gzip header if that is earlier. No
-    /// line of the segment is newer.
+    /// Time of the last change of the file, or the time in its gzip header if this time is earlier.
+    /// No line of the segment is newer.
     #[serde(borrow)]
     pub mtime: Timestamp<'a>,
-    /// The [last lines](crate::last_lines) before the segment; empty at the beginning of a log. A
-    /// line such as `last message repeated 3 times` refers to them, and the last part of a line
-    /// continues them.
+    /// The [last lines](crate::last_lines) before the segment; empty at the beginning of a log. The
+    /// first line of the segment may need them: `last message repeated 3 times`, or the last part
+    /// of a line of a container.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub before: String,
 }
@@ -45,7 +45,7 @@ pub struct Gap {
     pub source: String,
     /// As in [`Segment`]; `None` if the file was not read before.
     pub generation: Option<String>,
-    /// Where reading stopped, in (decompressed) bytes.
+    /// The offset at which reading stopped, in (decompressed) bytes.
     pub offset: Option<u64>,
     /// A description for human readers.
     pub reason: String,

@@ -106,8 +106,8 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// After any change to the line, this reader gives the same record as the tolerant one, or
-        /// none.
+        /// After any change to the line, this reader gives the same record as the tolerant reader,
+        /// or no record.
         #[test]
         fn the_fast_path_agrees_with_the_tolerant_reader_or_gives_none(
             at in 0usize..400,

@@ -38,12 +38,12 @@ pub struct Finding<'a> {
 words! {
     /// The rule that makes a login suspicious.
     pub enum Rule {
-        /// The address failed on several other names shortly before.
+        /// Other names failed from the same network, at most a day before or an hour after.
         Guessed "guessed",
         /// The user logged in from unusually many countries or autonomous systems within hours.
         Spread "spread",
-        /// The user was attacked from many addresses, and the login came from a place where the
-        /// user was never seen.
+        /// Many addresses attacked the user, and the login came from a country or autonomous system
+        /// that is new for the user.
         Targeted "targeted",
     }
 }

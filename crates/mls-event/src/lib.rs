@@ -9,9 +9,8 @@
 //! A stream is UTF-8 text with one JSON object on each line. A line is at most [1 MiB](MAX_LINE)
 //! long, including its newline. The first two members are always `"v":1,"type":"…"`, so
 //! `grep '"type":"auth"'` works. A filter must pass on every record type and every member that it
-//! does not know, unchanged and in order. A later release may add a member to version 1. A member
-//! never
-//! changes its meaning and is never removed without a new version.
+//! does not know, unchanged and in order. A later release may add a member to version 1. Only a new
+//! version may remove a member or change its meaning.
 //!
 //! # `auth`: one authentication attempt
 //!
@@ -25,7 +24,7 @@
 //! | `server` | string or null | host field of the log line |
 //! | `service` | string or null | program name in the log: `postfix/submission/smtpd` |
 //! | `pid` | integer or null | process ID of that program |
-//! | `outcome` | `failure`, `success`, `aborted`, `error` | `aborted`: the client gave up before it sent a password; `error`: the server could not check it because of a temporary failure of its own |
+//! | `outcome` | `failure`, `success`, `aborted`, `error` | `aborted`: the client gave up before it sent a password; `error`: because of a temporary failure, the server could not check the password |
 //! | `attempts` | integer, 1 or more | the count in a `message repeated N times` or in a line of Dovecot, else 1 |
 //! | `mechanism` | string or null | upper case: `LOGIN`, `PLAIN`, `CRAM-MD5`, … |
 //! | `ip` | string or null | canonical text (RFC 5952); an IPv4-mapped IPv6 address becomes IPv4 |
@@ -56,21 +55,21 @@
 //! many logs can drop lines that it has read already.
 //!
 //! GENERATION is the first 16 hexadecimal digits of a SHA-256. It is computed from the first line
-//! of the file without its newline, and from at most the first 4096 bytes. OFFSET is the offset of
-//! the line's first byte in the file, in (decompressed) bytes. If a container runtime
-//! has written the line in parts, it is the offset of the last part. For the systemd journal,
+//! of the file without its newline, at most from the first 4096 bytes of this line. OFFSET is the
+//! offset of the line's first byte in the file, in (decompressed) bytes. If a container runtime has
+//! written the line in parts, OFFSET is the offset of the last part. For the systemd journal,
 //! GENERATION is the sequence ID of the journal file, and OFFSET is the number of the entry.
 //!
 //! Three limits are known:
 //!
-//! - Different files can begin with the same line, mostly if time stamps have no year. Then
-//!   different lines can have the same `pos`. Compare `server`, `service`, `pid` and the seconds of
-//!   `date` too before you drop a line. If mls-tail reads both files with one cursor, it calls the
-//!   second one `GENERATION-2`.
+//! - Different files can begin with the same line, mostly if time stamps have no year. In this
+//!   case, different lines can have the same `pos`. Compare `server`, `service`, `pid` and the
+//!   seconds of `date` too before you drop a line. If mls-tail reads both files with one cursor,
+//!   it calls the second file `GENERATION-2`.
 //! - The last line of a compressed file may lack its newline, because the file was cut. mls-tail
 //!   reads the incomplete line, so its record can be shorter than the record of the whole line.
-//!   Both have the same `pos`.
-//! - A copy without the beginning of the file has another GENERATION. Then the same lines have
+//!   Both records have the same `pos`.
+//! - A copy without the beginning of the file has another GENERATION, so the same lines have
 //!   different `pos`.
 //!
 //! # `alert`: something to act on
@@ -102,8 +101,8 @@
 //! # Columns of the CSV
 //!
 //! The CSV has a header and these columns, in this order: `server`, `date`, `ip`, `user`,
-//! `hostname`, `reverse_dns_status`, `country_code`, `asn`, `aso`. Each holds the member of `auth`
-//! of the same name. `mls-csv`(1) describes how it writes them.
+//! `hostname`, `reverse_dns_status`, `country_code`, `asn`, `aso`. Each column contains the member
+//! of `auth` of the same name. `mls-csv`(1) describes the text of the cells.
 //!
 //! # Control records: a framed stream
 //!
@@ -130,14 +129,14 @@
 //!
 //! - `source` is an absolute path, or `journal` if the bytes are lines of `journalctl -o json`.
 //! - `generation` and `offset` are the [`pos`](#pos-the-identity-of-a-line) of the first byte.
-//! - `mtime` is the last change of the file, or the time in its gzip header if that is earlier. No
-//!   line of the segment is newer.
+//! - `mtime` is the last change of the file, or the time in its gzip header if this time is
+//!   earlier. No line of the segment is newer.
 //! - `before` holds the last lines before the segment, at most 2 KiB. A line that counts repetitions
 //!   refers to an earlier line, which may be in another segment or run. If a line of a container is
 //!   in parts, and its last part is not read yet, `before` can be longer than 2 KiB: it begins with
-//!   the first part of that line or earlier. If this part is more than 64 KiB before the segment,
-//!   `before` instead begins with the line `- stdout P:long ` or `- stderr P:long `, which names
-//!   the stream. mls-parse counts a line with parts in several segments only once.
+//!   the first part of this line, or with an earlier line. If the first part is more than 64 KiB
+//!   before the segment, `before` begins with the line `- stdout P:long ` or `- stderr P:long `,
+//!   which names the stream. mls-parse counts a line with parts in several segments only once.
 //!
 //! Because of the length prefix, the content of a log can never forge a record.
 
@@ -145,7 +144,7 @@
 
 //! # In Rust
 //!
-//! [`schema::document`] is the JSON Schema of the records, which `schema.json` of this crate holds.
+//! The JSON Schema of the records is [`schema::document`], and `schema.json` of this crate.
 //!
 //! This crate does no I/O. A tool reads lines with `mls_stream::ndjson` and gives each line to
 //! [`Record::parse`], or to [`Members::parse`] if the tool only adds members.

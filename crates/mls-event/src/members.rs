@@ -45,13 +45,13 @@ impl<'a> Members<'a> {
     }
 
     /// Appends the object to `out` without its closing brace. The caller can add members, each with
-    /// a leading comma. Then the caller must write the closing brace.
+    /// a comma before it, and must write the closing brace.
     pub fn write_open(&self, out: &mut Vec<u8>) {
         self.write_values(out, |_, value, out| out.extend_from_slice(value.as_bytes()));
     }
 
-    /// Like [`Self::write_open`], but `write` appends each value. It gets the name and the JSON text
-    /// of the value.
+    /// Like [`Self::write_open`], but `write` appends each value. `write` gets the name and the
+    /// JSON text of the value.
     pub fn write_values(&self, out: &mut Vec<u8>, mut write: impl FnMut(&str, &str, &mut Vec<u8>)) {
         out.push(b'{');
         for (i, (name, value)) in self.0.iter().enumerate() {
@@ -73,8 +73,8 @@ pub(crate) fn read_json<'a, T: Deserialize<'a>>(line: &'a [u8]) -> serde_json::R
     }
 }
 
-/// Appends a value as JSON. It must be text, a number or a struct of these, because they can always be
-/// written as JSON.
+/// Appends a value as JSON. The value must be text, a number, or a struct of texts and numbers:
+/// JSON can represent these values.
 pub fn write_json<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
     if let Err(error) = serde_json::to_writer(&mut *out, value) {
         unreachable!("a record could not be written as JSON: {error}");

@@ -100,7 +100,7 @@ struct RecordHead<'a> {
     kind: Cow<'a, str>,
 }
 
-/// The `type` of a line. A line that begins as the contract says is not parsed further.
+/// The `type` of a line. A line that begins with `{"v":1,"type":"…"` is not parsed further.
 ///
 /// # Errors
 /// [`BadRecord`] if the line is not a JSON object with `v` and `type`, or if it is of a later
@@ -108,7 +108,7 @@ struct RecordHead<'a> {
 pub fn kind(line: &[u8]) -> Result<Cow<'_, str>, BadRecord> {
     let by_contract = line.strip_prefix(b"{\"v\":1,\"type\":\"").and_then(|rest| {
         let name = &rest[..rest.iter().position(|b| !b.is_ascii_lowercase())?];
-        // If no quote follows, the name has an escape or another character in it.
+        // If no quote follows, the name contains a character that is not a lower-case letter.
         (rest.get(name.len()) == Some(&b'"')).then(|| str::from_utf8(name).ok())?
     });
     if let Some(kind) = by_contract {

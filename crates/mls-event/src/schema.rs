@@ -82,7 +82,7 @@ impl Object {
         object
     }
 
-    /// Adds a member. A member that is not required is omitted if it has no value, so it is never null.
+    /// Adds a member. An optional member is omitted if it has no value, so it is never null.
     pub(crate) fn member(&mut self, name: &'static str, mut schema: Value, is_required: bool) {
         if is_required {
             self.required.push(name);
@@ -92,7 +92,7 @@ impl Object {
         self.properties.insert(name.to_owned(), schema);
     }
 
-    /// Adds members that are all there or all missing.
+    /// Adds a group of members. A record has all members of the group, or none.
     pub(crate) fn group(&mut self, names: &[&str], describe: impl FnOnce(&mut Self)) {
         self.properties.append(&mut Self::of(describe).properties);
         self.dependent.extend(names.iter().map(|name| ((*name).to_owned(), json!(names))));

@@ -31,7 +31,6 @@ macro_rules! members {
             /// The names of the members, in the order in which they are written.
             pub const MEMBERS: &'static [&'static str] = &[$(stringify!($name)),*];
 
-            /// Adds each member to the schema of the record.
             pub(crate) fn describe(schema: &mut $crate::schema::Object) {
                 $(schema.member(
                     stringify!($name),

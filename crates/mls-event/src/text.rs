@@ -32,8 +32,8 @@ pub(crate) fn find_control_or(others: [u8; 2], text: &[u8]) -> Option<usize> {
     let (words, rest) = text.as_chunks::<8>();
     for (n, bytes) in words.iter().enumerate() {
         let word = u64::from_le_bytes(*bytes);
-        // The result has the highest bit set in the first byte of `word` that is below `limit`,
-        // which is at most 0x80. (In later bytes, this bit may be wrong.)
+        // In the result, the highest bit is set in the first byte of `word` that is below `limit`.
+        // `limit` must be at most 0x80. (In later bytes, this bit may be wrong.)
         let below = |word: u64, limit: u64| word.wrapping_sub(EACH * limit) & !word;
         let equal = |byte: u8| below(word ^ (EACH * u64::from(byte)), 1);
         let found = (below(word, 0x20) | equal(others[0]) | equal(others[1])) & (EACH * 0x80);
@@ -62,14 +62,14 @@ pub fn display_text(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.replace(hidden, "\u{fffd}"))
 }
 
-/// `AS64496 Example`: an autonomous system for people, in the notation of RFC 5396; `None` if its
-/// number and its name are unknown.
+/// An autonomous system as text for people: `AS64496 Example`, in the notation of RFC 5396. `None`
+/// if number and name are unknown.
 #[must_use]
 pub fn display_system(asn: Option<u32>, aso: Option<&str>) -> Option<String> {
     join([asn.map(|asn| format!("AS{asn}")), aso.map(|aso| display_text(aso).into_owned())], " ")
 }
 
-/// `DE, AS64496 Example`: where an address is, for people; `None` if nothing is known.
+/// `DE, AS64496 Example`: country and AS of an address, for people; `None` if both are unknown.
 #[must_use]
 pub fn display_place(country: Option<&str>, asn: Option<u32>, aso: Option<&str>) -> Option<String> {
     let country = country.map(|code| display_text(code).into_owned());

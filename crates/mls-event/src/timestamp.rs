@@ -6,8 +6,8 @@ use std::fmt;
 use chrono::{DateTime, FixedOffset, NaiveDate, SecondsFormat, Timelike};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// An RFC 3339 date and time with offset. The text is kept, because its precision and offset are
-/// part of the record.
+/// An RFC 3339 date and time with offset. The text is stored too, because the precision and the
+/// offset of the text are part of the record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timestamp<'a> {
     text: Cow<'a, str>,
@@ -23,7 +23,7 @@ impl<'a> Timestamp<'a> {
     /// Reads RFC 3339 text.
     ///
     /// # Errors
-    /// [`BadTimestamp`] if the text is anything else.
+    /// [`BadTimestamp`] if the text is not RFC 3339.
     pub fn parse(text: impl Into<Cow<'a, str>>) -> Result<Self, BadTimestamp> {
         let text = text.into();
         if let Some(at) = read_common(text.as_bytes()) {
@@ -58,9 +58,9 @@ impl<'a> Timestamp<'a> {
     }
 }
 
-/// Reads `2026-06-01T00:00:45+02:00`, with or without up to nine digits of a fraction. Almost every
-/// record has this form. chrono reads all forms, and takes five times as long. `None` leaves the
-/// text to chrono.
+/// Reads `2026-06-01T00:00:45+02:00`, also with at most nine digits of a fraction. Almost every
+/// record has this form. chrono reads all forms, and takes five times as long. If the result is
+/// `None`, chrono must read the text.
 fn read_common(text: &[u8]) -> Option<DateTime<FixedOffset>> {
     let number = |digits: &[u8]| {
         digits.iter().try_fold(0, |number, byte| {
@@ -96,16 +96,16 @@ fn read_common(text: &[u8]) -> Option<DateTime<FixedOffset>> {
     date.and_hms_nano_opt(hour, minute, second, nanoseconds)?.and_local_timezone(offset).single()
 }
 
-/// Reads second 60 as second 59, because Linux repeats second 59 during a leap second. chrono stores
-/// second 60 as second 59 with 10^9 nanoseconds or more. No other code in the workspace expects that.
+/// Reads second 60 as second 59, because Linux repeats second 59 during a leap second. chrono
+/// stores second 60 as second 59 with 10^9 nanoseconds or more, which no other code here expects.
 fn without_leap_second(at: DateTime<FixedOffset>) -> DateTime<FixedOffset> {
     at.with_nanosecond(at.nanosecond() % 1_000_000_000).unwrap_or(at)
 }
 
 impl From<DateTime<FixedOffset>> for Timestamp<'static> {
-    /// Writes `at` with as many fractional digits (0, 3, 6 or 9) as it needs, and an offset of
-    /// whole minutes: RFC 3339 allows no seconds in an offset, but local times before time zones
-    /// had them.
+    /// Writes `at` with the necessary fractional digits (0, 3, 6 or 9), and an offset of whole
+    /// minutes. RFC 3339 allows no seconds in an offset, but local times before time zones had
+    /// offsets with seconds.
     fn from(at: DateTime<FixedOffset>) -> Self {
         let at = without_leap_second(at);
         let seconds = at.offset().local_minus_utc();
@@ -155,7 +155,7 @@ mod tests {
     fn the_common_form_is_read_as_chrono_reads_it() {
         let whole = "2026-06-01T00:00:45.123456789+02:00";
         let mut texts = vec![whole.to_owned(), whole.replace(".123456789", "")];
-        // Try every other character in every place, and every text that lacks one character.
+        // Try each character in each position, and each text without one of its characters.
         for at in 0..whole.len() {
             texts.push([&whole[..at], &whole[at + 1..]].concat());
             for other in "0123456789+-:.TZ t".chars() {

@@ -18,8 +18,8 @@ pub(crate) trait MemberValue<'a>: Sized {
     /// Appends the value's JSON text.
     fn write(&self, out: &mut Vec<u8>);
 
-    /// Reads the JSON text that [`write`](MemberValue::write) writes; `None` leaves the record to
-    /// [`from_json`](MemberValue::from_json).
+    /// Reads the JSON text that [`write`](MemberValue::write) writes. If the result is `None`,
+    /// [`from_json`](MemberValue::from_json) must read the record.
     fn read(rest: &mut Rest<'a>) -> Option<Self>;
 
     /// Reads any JSON text that the type allows. `json` is `None` if the record lacks the member.
@@ -161,7 +161,7 @@ macro_rules! numbers {
 }
 numbers!(u16 u32 u64);
 
-/// Declares an enum. Each value has a word, which records hold.
+/// Declares an enum. In records, each value is written as a word.
 macro_rules! words {
     (
         $(#[$meta:meta])*
@@ -178,7 +178,7 @@ macro_rules! words {
             /// Every value.
             pub const ALL: [Self; [$($word),*].len()] = [$(Self::$variant),*];
 
-            /// The word that records hold.
+            /// The word for the value in records.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self {
@@ -214,7 +214,6 @@ macro_rules! words {
 }
 pub(crate) use words;
 
-/// The value of a required member.
 pub(crate) fn required<'a, T: Deserialize<'a>>(
     json: Option<&'a str>,
 ) -> Result<T, Cow<'static, str>> {
@@ -275,7 +274,7 @@ fn write_text(out: &mut Vec<u8>, text: &str) {
     write_plain(out, text);
 }
 
-/// Appends text that needs no escapes.
+/// Appends `text`, which must not need escapes.
 pub(crate) fn write_plain(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     out.extend_from_slice(text.as_bytes());

@@ -14,7 +14,7 @@ use mls_event::{
 use proptest::prelude::*;
 use serde::Deserialize;
 
-/// A second declaration of the specification. An `Option` without `default` must be present.
+/// A second declaration of the specification. Only members with `default` may be missing.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "reading is the check")]

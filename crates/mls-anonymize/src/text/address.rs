@@ -8,8 +8,8 @@ use bstr::ByteSlice;
 use super::{BYTE_CLASSES, ByteClass, ESCAPE, TextPass, is_escape, near};
 
 impl TextPass<'_, '_> {
-    /// Replaces the IPv4 addresses in a word. A word may hold several, for example a range. Numbers
-    /// after a `v` are a version.
+    /// Replaces the IPv4 addresses in a word, which may contain several: `192.0.2.1-192.0.2.9`.
+    /// Numbers after a `v` are a version: `v1.2.3.4`.
     pub(super) fn ipv4(&mut self, range: Range<usize>) -> usize {
         let mut at = range.start;
         while at < range.end {
@@ -55,8 +55,8 @@ impl TextPass<'_, '_> {
         })
     }
 
-    /// Returns where a local part begins. Its last word begins at `at`. The syntax is that of RFC
-    /// 5322, section 3.2.3, but here `/` and `=` separate words.
+    /// Returns the start of a local part. `at` is the start of its last word. RFC 5322, section
+    /// 3.2.3, has the syntax, but here `/` and `=` separate words.
     pub(super) fn local_start(&self, at: usize) -> usize {
         let atext =
             |b: &u8| BYTE_CLASSES[usize::from(*b)] == ByteClass::Word || b"!#$&'*?^{|}".contains(b);

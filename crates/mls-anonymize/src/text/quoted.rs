@@ -12,7 +12,7 @@ impl TextPass<'_, '_> {
     /// Replaces `<…>` that is not the value of a key.
     pub(super) fn angle(&mut self, at: usize) -> usize {
         let Some(inside) = self.bracketed(at) else { return at + 1 };
-        // The words before the message-IDs of amavisd, rspamd and spamd. spamd has the last two.
+        // The words before the message-IDs of amavisd, rspamd and spamd (spamd: the last two).
         let ids = [&b"Message-ID: "[..], b" id: ", b" message ", b"mid="];
         if ids.iter().any(|words| self.text[..at].ends_with(words)) {
             return self.message_id(inside);
@@ -37,8 +37,8 @@ impl TextPass<'_, '_> {
         self.user(inside)
     }
 
-    /// Replaces the literal of an SQL query whose first quote is at `at`. Numbers and times stay. In a
-    /// literal, a backslash escapes the next character, and two quotes are one quote.
+    /// Replaces the SQL literal that begins with the quote at `at`. Numbers and times do not
+    /// change. In a literal, a backslash escapes the next character, and two quotes are one quote.
     pub(super) fn literal(&mut self, at: usize) -> usize {
         let (quote, rest) = (self.text[at], near(&self.text[at + 1..]));
         let mut length = 0;

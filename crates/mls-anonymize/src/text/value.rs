@@ -49,14 +49,14 @@ impl TextPass<'_, '_> {
                 self.message_id(self.bracketed(start).unwrap_or(start..start + end))
             }
             b"session" => self.pseudonym(Class::Session, self.whole_value(start)),
-            // The last field of Dovecot's mail_log plugin. The subject may contain anything.
+            // Dovecot's mail_log plugin writes `subject` last. The subject may contain anything.
             b"subject" if self.context.dovecot => self.pseudonym(Class::Subject, start..text.len()),
             _ if is_password_key(name) => self.pseudonym(Class::Secret, self.bare_value(start)),
             b"orig_queue_id" if self.anonymizer.queue_ids => self.queue_id(self.bare_value(start)),
             _ if is_rewritten_sender(name) => self.rewritten_sender(key.start, start),
             _ => {
                 // In `example.com=pass`, the key is a host name. Keys such as `smtp.mailfrom` are
-                // not (RFC 8601, section 2.3).
+                // no host names (RFC 8601, section 2.3).
                 let results = ["smtp.", "header.", "body.", "policy."];
                 if name.contains(&b'.') && !results.iter().any(|kind| name.starts_with_str(kind)) {
                     self.bare_word(key);
@@ -72,7 +72,7 @@ impl TextPass<'_, '_> {
         if &rest[..end] == b"(unavailable)" { start + end } else { self.user(start..start + end) }
     }
 
-    /// Replaces a mail address whose local part contains the mail address of somebody else.
+    /// Replaces a mail address that contains another mail address before its `@`, as in SRS.
     fn rewritten_sender(&mut self, begin: usize, start: usize) -> usize {
         let rest = near(&self.text[start..]);
         let length = (0..rest.len()).find(|at| ends_value(rest, *at)).unwrap_or(rest.len());
@@ -98,7 +98,7 @@ impl TextPass<'_, '_> {
         is_name.then(|| key.end + 1..key.end + 1 + value.len())
     }
 
-    /// The value at `start`, with or without angle brackets around it.
+    /// The value at `start`. If it is in angle brackets, the text between them.
     fn whole_value(&self, start: usize) -> Range<usize> {
         self.bracketed(start).unwrap_or_else(|| self.bare_value(start))
     }
@@ -113,7 +113,7 @@ fn ends_value(text: &[u8], at: usize) -> bool {
     b" \t,;])>\"'".contains(&text[at]) || is_escape(&text[at..])
 }
 
-/// Returns where the first of `words` begins in `text`, else the length of `text`.
+/// Returns where one of `words` first begins in `text`. If `text` has none, returns its length.
 fn end_before(text: &[u8], words: &[&str]) -> usize {
     words.iter().filter_map(|words| text.find(words)).min().unwrap_or(text.len())
 }

@@ -11,8 +11,8 @@ use crate::common_words;
 use crate::pseudonym::is_domain;
 
 impl TextPass<'_, '_> {
-    /// Replaces the word at `at` if it identifies somebody. Returns where to continue, as all of
-    /// these methods do.
+    /// Replaces the word at `at` if it identifies somebody. Like the other methods here, it returns
+    /// the offset where the search must continue.
     pub(super) fn word(&mut self, at: usize) -> usize {
         let end = self.word_end(at);
         let (word, rest) = (&self.text[at..end], &self.text[end..]);
@@ -114,7 +114,7 @@ impl TextPass<'_, '_> {
         (!is_sentence && !common_words::are_kept(&self.text[name.clone()])).then_some(name)
     }
 
-    /// Replaces a word by its shape alone.
+    /// Replaces the host of the line, or a word by its shape.
     pub(super) fn bare_word(&mut self, range: Range<usize>) -> usize {
         let (at, end) = (range.start, range.end);
         let word = &self.text[range];
@@ -146,19 +146,19 @@ impl TextPass<'_, '_> {
         }
     }
 
-    /// Whether a dotted name is a file: Postfix's configuration, or a name in a path with an ending
-    /// that is not a top-level domain.
+    /// Whether a dotted name is a file: a configuration file such as `main.cf`, or in a path, a
+    /// name with the ending of a file, such as `.pid`. `.cf` and `.so` are top-level domains too:
+    /// `/var/vmail/example.so/anna` contains a domain.
     fn is_file(&self, at: usize, name: &[u8], last: &[u8]) -> bool {
-        const ENDINGS: [&[u8]; 9] =
-            [b"cf", b"conf", b"db", b"lmdb", b"so", b"pid", b"sock", b"log", b"sieve"];
+        const ENDINGS: [&[u8]; 7] = [b"conf", b"db", b"lmdb", b"pid", b"sock", b"log", b"sieve"];
         let in_path = self.text[..at].ends_with(b"/") && !self.text[..at].ends_with(b"//");
         matches!(name, b"main.cf" | b"master.cf" | b"dovecot.conf")
             || (in_path && ENDINGS.contains(&last))
     }
 }
 
-/// Where in `rest`, the text after `word`, Dovecot writes the name of a user: `imap(NAME)<PID>`,
-/// `lmtp(PID, NAME)`, `sql(NAME,ADDRESS)`.
+/// Finds the user name that Dovecot writes after `word`: `imap(NAME)<PID>`, `lmtp(PID, NAME)`,
+/// `sql(NAME,ADDRESS)`. `rest` is the text after `word`.
 pub(crate) fn name_in_parentheses(
     word: &[u8],
     rest: &[u8],
@@ -178,8 +178,8 @@ pub(crate) fn name_in_parentheses(
     (!name.is_empty() && !is_process && !is_system).then(|| start..start + name.len())
 }
 
-/// Whether Dovecot logs a user name in parentheses after this service or database. Before version 2,
-/// some had names in upper case.
+/// Whether Dovecot logs a user name in parentheses after this service or database. Before version
+/// 2, Dovecot wrote some of these services in upper case.
 fn is_dovecot_service(word: &[u8]) -> bool {
     const SERVICES: &str = "imap pop3 lmtp lda deliver managesieve submission imap-hibernate \
         indexer-worker doveadm sql ldap pam passwd passwd-file static lua oauth2 dict";
@@ -190,7 +190,7 @@ fn is_hello(word: &[u8]) -> bool {
     word.eq_ignore_ascii_case(b"EHLO") || word.eq_ignore_ascii_case(b"HELO")
 }
 
-/// Whether this is the name of a subject header, for example `X-Original-Subject`.
+/// Whether `word` is the name of a subject header, for example `X-Original-Subject`.
 fn is_subject(word: &[u8]) -> bool {
     word.rsplit(|b| *b == b'-').next().is_some_and(|last| last.eq_ignore_ascii_case(b"Subject"))
 }

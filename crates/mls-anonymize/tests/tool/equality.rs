@@ -52,7 +52,6 @@ fn originals(log: &str) -> BTreeSet<String> {
     found.flatten().filter(|text| !text.starts_with("127.") && text != "::1").collect()
 }
 
-/// The words of `log` that are in `originals`.
 fn left(log: &str, originals: &BTreeSet<String>) -> Vec<String> {
     let mut left = Vec::new();
     for line in log.to_lowercase().lines() {
@@ -155,12 +154,12 @@ fn generated_logs_are_parsed_the_same_identify_nobody_and_have_the_same_totals()
         assert_same(&log);
         let (code, written, said) = tool(&["--verify", "--key-file", key()], &log);
         assert_eq!((code, said.as_str()), (Some(0), ""));
-        // The tool ran in another process, so its cache was empty.
+        // The result does not depend on the cache, which was empty in the process of the tool.
         assert!(written == anonymize(&log));
         let (log, written) = (String::from_utf8(log).unwrap(), String::from_utf8(written).unwrap());
         let mut originals = originals(&log);
         assert!(originals.len() > lines / 2);
-        // Among many addresses, some are the pseudonym of another.
+        // Among many addresses, the pseudonym of one address can be another original address.
         for address in left(&written, &originals) {
             assert!(address.parse::<std::net::IpAddr>().is_ok(), "{address} is left");
             originals.remove(&address);
@@ -172,7 +171,6 @@ fn generated_logs_are_parsed_the_same_identify_nobody_and_have_the_same_totals()
     }
 }
 
-/// The totals that pflogsumm counts.
 fn totals(log: &str) -> String {
     let file = tempfile::NamedTempFile::new().unwrap();
     file.as_file().write_all(log.as_bytes()).unwrap();

@@ -91,7 +91,7 @@ fn tool(arguments: &[&str], input: &[u8]) -> (Option<i32>, Vec<u8>, String) {
         .unwrap();
     let mut stdin = tool.stdin.take().unwrap();
     let output = std::thread::scope(|scope| {
-        // With --verify, the tool stops reading at the first problem.
+        // With --verify, the tool stops reading at the first problem. In this case, writing fails.
         scope.spawn(move || stdin.write_all(input));
         tool.wait_with_output().unwrap()
     });

@@ -33,7 +33,7 @@ fn records_and_rows_get_the_same_pseudonyms_as_the_log() {
             && later.contains("\"10.")
             && later.contains(",7]")
     );
-    // The log line gets the same pseudonyms.
+    // A log line gets the same pseudonyms as the row.
     let line = "Jun  1 00:00:45 mx1 postfix/smtpd[7]: warning: mail.example.org[192.0.2.7]: SASL LOGIN authentication failed: x, sasl_username=a, \"b\"";
     let written = String::from_utf8(anonymize(line.as_bytes())).unwrap();
     let mut expected =
@@ -87,7 +87,7 @@ fn blank_lines_and_a_byte_order_mark_do_not_change_the_recognized_format() {
     let record = "{\"v\":1,\"type\":\"auth\",\"date\":\"2026-06-01T00:00:45Z\",\"outcome\":\"failure\",\"user\":\"wilma\"}\n";
     let rows = "server,date,ip,user,hostname,reverse_dns_status,country_code,asn,aso\nmx,2026-06-01 00:00,192.0.2.1,wilma,null,N/A,N/A,N/A,N/A\n";
     for text in [record, rows] {
-        // A read returns at most a part of the long blank lines.
+        // The blank lines of the last case are longer than one read.
         for before in ["\n \n", "\u{feff}", &format!("{:1023}\n", "").repeat(512)] {
             let (code, written, said) =
                 tool(&["--verify", "--key-file", key()], format!("{before}{text}").as_bytes());
