@@ -5,9 +5,9 @@ use std::io::{self, Read};
 use crate::name_table::NameTable;
 use crate::runs::Runs;
 
-/// The value of a key: a count, and perhaps more.
+/// The value of a key: one number, or several as in `Past`.
 pub(crate) trait Count: Default {
-    /// Adds a later count of the same key.
+    /// Adds another count of the key.
     fn merge(&mut self, later: &Self);
 
     /// Appends the value as bytes.
@@ -33,8 +33,8 @@ impl Count for u64 {
     }
 }
 
-/// Counts by key. Counts are always exact. If the keys do not fit in memory, they are sorted and
-/// written to temporary files.
+/// Counts by key. Counts are always exact. If the keys do not fit in memory, sorts the keys and
+/// writes them with their counts to temporary files.
 #[derive(Debug)]
 pub(crate) struct Counter<V = u64> {
     table: NameTable<V>,
@@ -44,20 +44,20 @@ pub(crate) struct Counter<V = u64> {
 }
 
 impl Counter {
-    /// Counts `key` `n` times more.
+    /// Adds `n` to the count of `key`.
     pub(crate) fn add(&mut self, key: &str, n: u64) {
         self.update(key, |count| *count += n);
     }
 }
 
 impl<V: Count> Counter<V> {
-    /// Holds in memory at most `max_keys` keys, which have together at most `max_bytes` bytes. Each
-    /// key must be much shorter than `max_bytes`, and shorter than 64 KiB.
+    /// Returns an empty counter. At most `max_keys` keys of `max_bytes` bytes in total are in
+    /// memory. Each key must be much shorter than `max_bytes`, and shorter than 64 KiB.
     pub(crate) fn new(max_keys: usize, max_bytes: usize) -> Self {
         Self { table: NameTable::new(max_keys, max_bytes), runs: Runs::default(), failure: None }
     }
 
-    /// Changes the value of `key`. If a file cannot be written, [`for_each`](Self::for_each) fails.
+    /// Changes the value of `key`. [`for_each`](Self::for_each) reports failures to write a file.
     pub(crate) fn update(&mut self, key: &str, mut change: impl FnMut(&mut V)) {
         let hash = self.table.hash(key);
         if let Some(value) = self.table.get_mut(hash, key) {
@@ -79,8 +79,8 @@ impl<V: Count> Counter<V> {
         self.table.clear();
     }
 
-    /// Calls `each` once for each key, in order. Fails if a temporary file could not be written or
-    /// read.
+    /// Calls `each` once for each key, in the order of the keys. Fails if a temporary file could
+    /// not be written or read.
     pub(crate) fn for_each(mut self, mut each: impl FnMut(&str, &V)) -> io::Result<()> {
         if self.runs.is_empty() && self.failure.is_none() {
             self.table.sorted().into_iter().for_each(|(key, value)| each(key, value));
@@ -116,6 +116,41 @@ mod tests {
             let mut found = Vec::new();
             counter.for_each(|key, count| found.push((key.to_owned(), *count))).unwrap();
             assert_eq!(found, expected.into_iter().collect::<Vec<_>>(), "{max_keys}");
+        }
+    }
+
+    /// The number of the first update of a key.
+    #[derive(Debug, Default, PartialEq)]
+    struct FirstUpdate(Option<u64>);
+
+    impl Count for FirstUpdate {
+        fn merge(&mut self, later: &Self) {
+            self.0 = self.0.or(later.0);
+        }
+
+        fn write(&self, out: &mut Vec<u8>) {
+            self.0.unwrap_or_default().write(out);
+        }
+
+        fn read(input: &mut impl Read) -> io::Result<Self> {
+            u64::read(input).map(|n| Self(Some(n)))
+        }
+    }
+
+    #[test]
+    fn values_are_merged_in_the_order_of_the_updates_even_if_few_keys_fit_in_memory() {
+        for max_keys in [1, 2, 7, 100_000] {
+            let mut counter = Counter::<FirstUpdate>::new(max_keys, 1 << 20);
+            let mut expected = BTreeMap::new();
+            for i in 0..3000 {
+                let key = (i * i % 517).to_string();
+                counter.update(&key, |first| first.merge(&FirstUpdate(Some(i))));
+                expected.entry(key).or_insert(i);
+            }
+            counter
+                .for_each(|key, first| assert_eq!(first.0, expected.remove(key), "{max_keys}"))
+                .unwrap();
+            assert!(expected.is_empty(), "{max_keys}");
         }
     }
 }

@@ -1,7 +1,7 @@
-//! Counts that do not fit in memory: sorted runs in temporary files, and their merge.
+//! Counts that do not fit in memory. A *run* is a temporary file of sorted keys and their counts.
 //!
-//! The files are in the directory that `TMPDIR` names, or in `/tmp`. They have no name, so that they
-//! are removed even if the process dies.
+//! The files are in the directory that `TMPDIR` names, or in `/tmp`. They have no name, so the
+//! system removes them even if the process is killed.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -14,10 +14,10 @@ use crate::counter::Count;
 /// The number of runs that are merged into one. It limits the number of open files and of buffers.
 const FAN_IN: usize = 16;
 
-/// The size of a buffer of a run.
+/// The size of the buffer of a run, in bytes.
 const BUFFER: usize = 16 * 1024;
 
-/// Sorted runs. A run of a level holds [`FAN_IN`] runs of the level below.
+/// Sorted runs by level. [`FAN_IN`] runs of a level are merged into one run of the next level.
 #[derive(Debug, Default)]
 pub(crate) struct Runs {
     levels: Vec<Vec<File>>,
@@ -28,7 +28,7 @@ impl Runs {
         self.levels.is_empty()
     }
 
-    /// Adds a run. Pass the entries in the order of their keys, each key once.
+    /// Adds a run. The caller must pass the entries in the order of their keys, each key once.
     pub(crate) fn add<V: Count>(&mut self, entries: &[(&str, &V)]) -> io::Result<()> {
         let mut run = RunWriter::new()?;
         for (key, value) in entries {
@@ -51,12 +51,13 @@ impl Runs {
         Ok(())
     }
 
-    /// Calls `each` once for each key, in order.
+    /// Calls `each` once for each key, in the order of the keys.
     pub(crate) fn merge<V: Count>(
         self,
         each: impl FnMut(&str, &V) -> io::Result<()>,
     ) -> io::Result<()> {
-        merge(self.levels.into_iter().flatten().collect(), each)
+        // The runs of higher levels are older.
+        merge(self.levels.into_iter().rev().flatten().collect(), each)
     }
 }
 
