@@ -1,23 +1,27 @@
 //! The report as one self-contained page, and as the HTML part of a mail.
 //!
-//! The page has no script and loads nothing, which its own Content-Security-Policy enforces. Layout,
-//! charts and bars are tables with background colours: Gmail, Outlook and Thunderbird show these, and
-//! they remove or ignore SVG, grids and scripts. Names that clients chose are escaped, and isolated in
-//! `<bdi>`, so that they cannot change the direction of the text around them.
+//! The page has no script and loads nothing: its Content-Security-Policy forbids both. Layout,
+//! charts and bars are tables with background colours, because Gmail, Outlook and Thunderbird
+//! remove or ignore SVG, grids and scripts. Names that clients chose are escaped. Each name is in a
+//! `<bdi>` element, so that it cannot change the direction of the text around the name.
+
+use std::net::IpAddr;
 
 use askama::Template;
 use mls_event::country_name;
 
 use crate::report::Report;
-use crate::sections::{self, Cell, CellKind, Section, SectionBody, SectionColumn, sections};
+use crate::sections::{
+    self, Cell, CellKind, Section, SectionBody, SectionColumn, SectionRow, sections,
+};
 use crate::summary;
 use crate::text::{DOCUMENTATION, WEEKDAYS, shade};
-use crate::words::{kibibytes, number, safe, scaled, short, thousands};
+use crate::words::{duration, kibibytes, number, safe, scaled, short, thousands};
 
-/// Height of the columns of a chart in pixels.
+/// Height of the highest column of a chart in pixels.
 const HEIGHT: u64 = 90;
 
-/// Width of a column of a chart with few columns, in percent of the width of the page.
+/// Largest width of a column of a chart, in percent of the width of the page.
 const WIDEST: usize = 8;
 
 /// Commands and settings in sentences. The page shows them as code.
@@ -29,13 +33,13 @@ const CODE: [&str; 5] = [
     "record = yes",
 ];
 
-/// Tables with fewer rows are not worth sorting.
+/// A table with fewer rows gets only one view, not sorted views.
 const MIN_SORTED: usize = 4;
 
 /// Where the HTML is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Medium {
-    /// A browser. Readers can open more views of a table.
+    /// A browser. Readers can open views of a table in other orders.
     Page,
     /// A mail program. It may show all views at once, so a table has only one view and no commands.
     Mail,
@@ -75,7 +79,7 @@ struct Card {
 }
 
 enum CardContent {
-    /// `width` is in percent.
+    /// `width` is in percent of the page.
     Columns {
         width: usize,
         groups: Vec<Group>,
@@ -117,14 +121,13 @@ struct HtmlTable {
     heads: Vec<HtmlColumn>,
     has_bars: bool,
     is_wide: bool,
-    /// The first view has the rows by number of attempts. Each further view sorts them by another
-    /// column.
+    /// The first view is sorted by attempts. Each further view is sorted by one of the columns.
     views: Vec<View>,
     unknown: Option<String>,
     commands: Vec<String>,
 }
 
-/// A column: its name, and the class of its cells.
+/// A column: its name, and the CSS class of its cells.
 struct HtmlColumn {
     name: &'static str,
     class: &'static str,
@@ -132,7 +135,7 @@ struct HtmlColumn {
 
 /// The rows of a table in one order.
 struct View {
-    /// The column that they are sorted by; `None` for the attempts.
+    /// The column by which the rows are sorted. `None` means by attempts.
     sorted_by: Option<&'static str>,
     rows: Vec<HtmlRow>,
 }
@@ -144,7 +147,7 @@ struct HtmlRow {
     percent: u64,
 }
 
-/// The page; `top` is the length of a list, `attachment` the sentence about the attached file.
+/// Returns the HTML. `top` is `--top`, `attachment` the sentence about the attached file.
 pub(crate) fn render(
     report: &Report,
     top: usize,
@@ -171,7 +174,7 @@ pub(crate) fn render(
     Ok(page.render()?)
 }
 
-/// A sentence as HTML: its commands are code, and each date stays on one line.
+/// Returns a sentence as HTML. Its commands become `<code>`, and a line never breaks within a date.
 fn marked_up(sentence: &str) -> String {
     let Ok(escaped) = askama::filters::escape(sentence, askama::filters::Html);
     let html = CODE.iter().fold(escaped.to_string(), |html, code| {
@@ -191,7 +194,7 @@ fn is_date(text: &str) -> bool {
     text.bytes().map(|byte| if byte.is_ascii_digit() { b'0' } else { byte }).eq(DATE.bytes())
 }
 
-/// Two narrow cards share a line. A narrow card without a neighbour becomes wide.
+/// Two consecutive narrow cards share a line. A narrow card alone in a line gets the whole width.
 fn in_lines(cards: impl Iterator<Item = Card>) -> Vec<Vec<Card>> {
     let mut lines: Vec<Vec<Card>> = Vec::new();
     for card in cards {
@@ -293,7 +296,7 @@ fn show_table(table: sections::SectionTable, medium: Medium) -> HtmlTable {
     let mut heads: Vec<_> = columns.iter().map(head).collect();
     heads.push(HtmlColumn { name: "Attempts", class: "number" });
     let has_views = medium == Medium::Page && is_wide && rows.len() >= MIN_SORTED;
-    let by_columns = if has_views { sorted(&columns, &shown) } else { Vec::new() };
+    let by_columns = if has_views { sorted(&columns, &rows, &shown) } else { Vec::new() };
     let by_attempts = View { sorted_by: None, rows: shown };
     HtmlTable {
         heads,
@@ -305,12 +308,23 @@ fn show_table(table: sections::SectionTable, medium: Medium) -> HtmlTable {
     }
 }
 
-/// The rows sorted by each column whose cells differ.
-fn sorted(columns: &[SectionColumn], rows: &[HtmlRow]) -> Vec<View> {
+/// Returns a sorted view for each column in which cells differ. Numbers, times and addresses are
+/// sorted by their value, other cells by their text.
+fn sorted(columns: &[SectionColumn], rows: &[SectionRow], shown: &[HtmlRow]) -> Vec<View> {
     let view = |(i, column): (usize, &SectionColumn)| {
-        let mut rows = rows.to_vec();
-        rows.sort_by(|a, b| a.cells[i].cmp(&b.cells[i]));
-        let differs = rows.first()?.cells[i] != rows.last()?.cells[i];
+        let key = |n: &usize| {
+            let text = &shown[*n].cells[i];
+            let number = match rows[*n].cells[i] {
+                Cell::Number(number) => Some(number.into()),
+                Cell::Minutes(minutes) => Some(minutes.into()),
+                Cell::Text(_) => None::<i128>,
+            };
+            (number, text.parse::<IpAddr>().ok(), text.as_str())
+        };
+        let mut order: Vec<usize> = (0..rows.len()).collect();
+        order.sort_by(|a, b| key(a).cmp(&key(b)));
+        let differs = shown[*order.first()?].cells[i] != shown[*order.last()?].cells[i];
+        let rows = order.iter().map(|n| shown[*n].clone()).collect();
         differs.then_some(View { sorted_by: Some(column.name), rows })
     };
     columns.iter().enumerate().filter_map(view).collect()
@@ -319,6 +333,7 @@ fn sorted(columns: &[SectionColumn], rows: &[HtmlRow]) -> Vec<View> {
 fn show(cell: &Cell, column: &SectionColumn) -> String {
     match (cell, column.kind) {
         (Cell::Number(n), _) => thousands(*n),
+        (Cell::Minutes(minutes), _) => duration(*minutes),
         (Cell::Text(Some(code)), CellKind::Country) => match country_name(code) {
             Some(name) => format!("{name} ({code})"),
             None => safe(code),
@@ -349,4 +364,29 @@ fn foot(report: &Report, attachment: Option<&str>) -> Vec<String> {
     lines.extend([DOCUMENTATION.to_owned()]);
     lines.push(format!("MailLogSentinel v{}", env!("CARGO_PKG_VERSION")));
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_view_is_sorted_by_the_value_of_its_column() {
+        let texts = |texts: [&str; 3]| texts.map(|text| Cell::Text(Some(text.to_owned())));
+        for (cells, expected) in [
+            ([2880, 600, 7200].map(Cell::Minutes), ["10 h", "2 days", "5 days"]),
+            ([1000, 7, 30].map(Cell::Number), ["7", "30", "1,000"]),
+            (texts(["10.0.0.2", "9.0.0.1", "2001::1"]), ["9.0.0.1", "10.0.0.2", "2001::1"]),
+            (texts(["b", "", "a"]), ["", "a", "b"]),
+        ] {
+            let columns = [SectionColumn { name: "Column", kind: CellKind::Code }];
+            let rows = cells.map(|cell| SectionRow { cells: vec![cell], attempts: 1 });
+            let shown = rows
+                .iter()
+                .map(|row| HtmlRow { cells: vec![show(&row.cells[0], &columns[0])], percent: 0 });
+            let views = sorted(&columns, &rows, &shown.collect::<Vec<_>>());
+            let order: Vec<_> = views[0].rows.iter().map(|row| row.cells[0].as_str()).collect();
+            assert_eq!(order, expected);
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! The sections of a digest, described once as data. [`text`](crate::text) and
 //! [`html`](crate::html) render them.
 //!
-//! A section of the Python original keeps its title.
+//! Titles of sections of the Python original are unchanged.
 
 use std::net::IpAddr;
 
@@ -10,14 +10,13 @@ use mls_event::display_system;
 
 use crate::report::{Address, FEW, List, MANY, New, Report};
 use crate::servers::SILENT_TIMES;
-use crate::words::{country, duration, meaning, percent, thousands};
+use crate::words::{country, meaning, percent, thousands};
 
-/// A period longer than `LONG` shows hours by weekday if its data covers more than `LONG_DAYS`
-/// days.
+/// If a period is longer than `LONG` and its data covers more than `LONG_DAYS` days, the digest
+/// shows hours by weekday.
 const LONG: TimeDelta = TimeDelta::days(2);
 const LONG_DAYS: usize = 2;
 
-/// A section: its title and its data.
 pub(crate) struct Section {
     pub(crate) title: String,
     /// A condition or a total, in words.
@@ -26,28 +25,29 @@ pub(crate) struct Section {
 }
 
 pub(crate) enum SectionBody {
-    /// Ranked rows.
     Table(SectionTable),
     /// Failed reverse lookups: the number of attempts by error.
-    Errors { total: u64, table: SectionTable },
+    Errors {
+        total: u64,
+        table: SectionTable,
+    },
     /// Attempts by hour or by day.
     Chart(Chart),
     /// Attempts by weekday, Monday first, and hour.
     HeatMap(Box<[[u64; 24]; 7]>),
 }
 
-/// Rows, each with the number of its attempts.
 pub(crate) struct SectionTable {
     /// The columns before the number of attempts.
     pub(crate) columns: Vec<SectionColumn>,
     pub(crate) rows: Vec<SectionRow>,
-    /// Attempts without a name, which no row shows.
+    /// Attempts without a name. No row shows these attempts.
     pub(crate) unknown: u64,
-    /// Whether the page gives it the full width.
+    /// Whether the table gets the full width of the page.
     pub(crate) is_wide: bool,
     /// Whether the page draws a bar for each row.
     pub(crate) has_bars: bool,
-    /// Commands that tell more about the rows.
+    /// Commands about the rows, such as `whois 192.0.2.1`.
     pub(crate) commands: Vec<String>,
 }
 
@@ -61,6 +61,7 @@ pub(crate) enum Cell {
     /// `None` is unknown.
     Text(Option<String>),
     Number(u64),
+    Minutes(i64),
 }
 
 pub(crate) struct SectionColumn {
@@ -72,35 +73,34 @@ pub(crate) struct SectionColumn {
 pub(crate) enum CellKind {
     /// A name, which may be long.
     Name,
-    /// An address or a code, which the page does not break.
+    /// An address or a code. The page does not break it into two lines.
     Code,
-    /// The code of a country. The page adds its name.
+    /// The code of a country. For `BR`, the page shows `Brazil (BR)`.
     Country,
-    /// A number. The text digest writes the name of the counted things after it: `one` for 1,
-    /// otherwise `many`.
+    /// A number. In the text digest, a word follows: `one` for 1 (`1 address`), `many` for other
+    /// numbers (`5 addresses`).
     Number { one: &'static str, many: &'static str },
 }
 
-/// Counts side by side.
 pub(crate) struct Chart {
     pub(crate) bars: Vec<Bar>,
-    /// Whether the text digest shows it too.
+    /// Whether the text digest shows the chart too.
     pub(crate) is_in_text: bool,
 }
 
 pub(crate) struct Bar {
-    /// Its full name: `09:00`, `2026-06-01`.
+    /// The full name: `09:00`, `2026-06-01`.
     pub(crate) name: String,
-    /// Its name on the axis: `09`, `1`.
+    /// The short name on the axis: `09`, `1`.
     pub(crate) label: String,
-    /// The common name of several bars: `June`. Empty for hours.
+    /// A name that several bars have in common: `June 2026`. Empty for hours.
     pub(crate) group: String,
     pub(crate) attempts: u64,
     /// Whether this hour or day belongs to the period.
     pub(crate) is_inside: bool,
 }
 
-/// The sections that have something to show, in their order; lists have at most `top` rows.
+/// Returns the sections that are not empty. `top` is `--top`; titles name it: `Top 10 servers`.
 pub(crate) fn sections(report: &Report, top: usize) -> Vec<Section> {
     let mut sections = vec![
         silent_servers(report),
@@ -127,7 +127,7 @@ pub(crate) fn sections(report: &Report, top: usize) -> Vec<Section> {
 }
 
 impl SectionTable {
-    /// Removes the columns in which nothing is known. Without reverse DNS, no row has a host name.
+    /// Removes the columns in which nothing is known, such as host names without reverse DNS.
     fn leave_out_unknown_columns(&mut self) {
         for i in (1..self.columns.len()).rev() {
             if self.rows.iter().all(|row| matches!(row.cells[i], Cell::Text(None))) {
@@ -161,13 +161,13 @@ fn silent_servers(report: &Report) -> Section {
     let columns =
         vec![name("Server"), code("Last attempt"), code("Silent for"), code("Usual pause")];
     let table = table(columns, &report.silent_servers, |x| {
-        let cells = [
-            x.server.clone(),
-            x.last.format("%Y-%m-%d %H:%M").to_string(),
-            duration(x.pause_minutes),
-            duration(x.usual_pause_minutes),
+        let cells = vec![
+            Cell::Text(Some(x.server.clone())),
+            Cell::Text(Some(x.last.format("%Y-%m-%d %H:%M").to_string())),
+            Cell::Minutes(x.pause_minutes),
+            Cell::Minutes(x.usual_pause_minutes),
         ];
-        (cells.map(|cell| Cell::Text(Some(cell))).into(), x.attempts)
+        (cells, x.attempts)
     });
     section("Silent servers".to_owned(), SectionTable { is_wide: true, ..table })
         .note(format!("no attempt for more than {SILENT_TIMES} times their usual pause"))
@@ -178,7 +178,7 @@ fn servers(report: &Report, top: usize) -> Section {
     let mut table = table(columns, &report.servers, |x| {
         (vec![Cell::Text(Some(x.server.clone())), Cell::Number(x.addresses)], x.attempts)
     });
-    // With one server, the whole report is about it, so a list is not needed.
+    // A list of one server is not needed: the whole report is about this server.
     if report.servers.distinct < 2 {
         table.rows = Vec::new();
     }

@@ -13,9 +13,9 @@ use crate::sections::{
 };
 use crate::summary;
 use crate::verdict::Verdict;
-use crate::words::{kibibytes, number, safe, scaled, thousands, times};
+use crate::words::{duration, kibibytes, number, safe, scaled, thousands, times};
 
-/// Length of the longest bar of a chart.
+/// Length of the longest bar of a chart, in characters.
 const BAR: u64 = 40;
 
 /// Shades of a heat map, from none to most.
@@ -24,8 +24,7 @@ const SHADES: [char; 10] = ['.', ':', '-', '=', '+', 'o', '*', 'x', '%', '#'];
 /// The text for an unknown value in a row.
 const UNKNOWN: &str = "-";
 
-/// The whole report; `top` is the length of a list, `attachment` the sentence about the attached
-/// file.
+/// Returns the text. `top` is `--top`, `attachment` the sentence about the attached file.
 pub(crate) fn render(report: &Report, top: usize, attachment: Option<&str>) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
@@ -44,7 +43,7 @@ fn is_quiet(report: &Report) -> bool {
         && report.silent_servers.top.is_empty()
 }
 
-/// Three lines: the verdict, the count, and the reason why there is nothing.
+/// Writes three lines: the verdict, the count, and the notes with what to do.
 fn write_quiet(out: &mut String, report: &Report) -> std::fmt::Result {
     let address = report.address().map_or_else(String::new, |ip| format!(" ({ip})"));
     let name = clean(report.name().as_bytes());
@@ -132,7 +131,6 @@ fn write_accounts(out: &mut String, verdict: &Verdict) -> std::fmt::Result {
     verdict.remarks.iter().try_for_each(|remark| writeln!(out, "{remark}\n"))
 }
 
-/// A reference to the manual.
 pub(crate) const DOCUMENTATION: &str = "For more details and documentation, see: man mls-report";
 
 fn write_section(out: &mut String, section: &Section, label: &str) -> std::fmt::Result {
@@ -165,7 +163,7 @@ fn write_errors(out: &mut String, table: &SectionTable) -> std::fmt::Result {
     writeln!(out, "Breakdown by error type:")?;
     let cell = |row: &SectionRow, i: usize| match row.cells.get(i)? {
         Cell::Text(text) => text.as_ref().map(safe),
-        Cell::Number(_) => None,
+        Cell::Number(_) | Cell::Minutes(_) => None,
     };
     let name = |row: &SectionRow| ellipsis(&cell(row, 0).unwrap_or_default(), WIDTH / 4);
     let width = table.rows.iter().map(|row| name(row).width()).max().unwrap_or_default();
@@ -213,6 +211,7 @@ fn show(cell: &Cell, column: &SectionColumn) -> String {
         (Cell::Text(text), _) => text.as_ref().map_or_else(|| UNKNOWN.to_owned(), safe),
         (Cell::Number(n), CellKind::Number { one, many }) => number(*n, one, many),
         (Cell::Number(n), _) => thousands(*n),
+        (Cell::Minutes(minutes), _) => duration(*minutes),
     }
 }
 
