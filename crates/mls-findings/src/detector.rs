@@ -1,4 +1,4 @@
-//! Applies the rules to one attempt after the other.
+//! Applies the rules to each attempt.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -19,19 +19,18 @@ use crate::observation::{Moment, Name, Network, Observation, Place, Seconds, is_
 use crate::system::{MAX_SYSTEMS, Residents, Systems};
 use crate::user::{Extent, MAX_USERS, User, Users};
 
-/// If a `targeted` login is from a known country of the user, the attack must come from at least
-/// this number of other autonomous systems. A phone with an old password stays within one system.
+/// If the country of the login is known, `targeted` needs failures from at least this number of AS
+/// other than the AS of the login. A phone with an old password fails from only one AS.
 const ATTACKING_SYSTEMS: usize = 3;
 
-/// The networks of a week count for `targeted` only if at least 1/`WEEK_SHARE` of them failed in
-/// the last three days. In a steady attack, about 3/7 of them do.
+/// If fewer than 1/`WEEK_SHARE` of the networks of the last week failed in the last three days,
+/// `targeted` ignores the week. In a steady attack, about 3/7 of the networks fail in three days.
 const WEEK_SHARE: u32 = 3;
 
-/// A user changes addresses in a system if at least this number of the user's last networks are at
-/// places there that are not suspicious. The network of the login does not count.
+/// A user changes addresses in a system (as a phone does) if at least this number of the user's
+/// last networks are in the system. Suspicious places and the network of the login do not count.
 const CHANGED: usize = 2;
 
-/// Largest number of organisations whose names are remembered.
 const MAX_ORGANISATIONS: usize = 4096;
 
 /// Observes attempts and finds suspicious logins.
@@ -47,7 +46,7 @@ pub struct Detector {
     organisations: HashMap<u32, Box<str>, RandomState>,
 }
 
-/// The observed attempt, in the form that the tables use.
+/// An attempt, with the keys that the tables use: `name` and `network`.
 #[derive(Clone, Copy)]
 struct Observed<'a> {
     observation: &'a Observation<'a>,
@@ -65,10 +64,10 @@ struct Observed<'a> {
 enum Familiarity {
     /// No other variant applies.
     Unfamiliar,
-    /// Several other users log in there, or the user did so a day ago or earlier.
+    /// Several other users log in from the system, or this user did a day ago or earlier.
     Local,
-    /// The user changes addresses there. Or several others log in there, and the past of the user is
-    /// unknown.
+    /// The user changes addresses in the system. Or several other users log in from the system, and
+    /// the past of this user is unknown.
     Usual,
 }
 
@@ -77,7 +76,7 @@ impl Detector {
     #[must_use]
     pub fn new(settings: &Suspicious) -> Self {
         let mut settings = settings.clone();
-        // With 0, every login would be reported. `spread` needs at least two places.
+        // A threshold of 0 would report every login. `spread` needs at least two places.
         for (value, least) in [
             (&mut settings.guessed_names, 1),
             (&mut settings.shared_users, 1),
@@ -99,12 +98,12 @@ impl Detector {
         }
     }
 
-    /// Observes an attempt, and appends the findings that it completes to `found`. Call it in the order
-    /// of time. Small differences, as between two files or within a minute, do no harm. If a failure
-    /// and a login have the same time, pass the failure first.
+    /// Checks an attempt with the rules, and appends the findings to `found`. The caller must pass
+    /// the attempts in the order of time. Small deviations do no harm, for example within a minute.
+    /// If a failure and a login have the same time, the caller must pass the failure first.
     ///
-    /// A finding names the login of this attempt or of an earlier one. Attempts without a name or an
-    /// address, and those before 1970 or after 2106, are ignored.
+    /// A finding can name an earlier login, because later failures can make this login suspicious.
+    /// Attempts without name or address, and attempts before 1970 or after 2106, are ignored.
     pub fn observe(&mut self, observation: &Observation<'_>, found: &mut Vec<Finding<'static>>) {
         let (Some(user), Some(ip)) = (observation.user, observation.ip) else { return };
         let Some(moment) = Moment::of(observation.at) else { return };
@@ -126,8 +125,7 @@ impl Detector {
             return;
         }
         if is_internal(ip) && !observed.place.is_known() {
-            // A login through webmail shows that the user exists, but not from where the user logs
-            // in.
+            // A login through webmail shows that the user exists, but not where the user is.
             if observation.outcome == Outcome::Success {
                 self.user(observed).login();
             }
@@ -136,15 +134,15 @@ impl Detector {
         match observation.outcome {
             Outcome::Failure => self.failure(observed, found),
             Outcome::Success => self.login(observed, found),
-            // No password was refused.
+            // These attempts are not guesses: no password was refused.
             Outcome::Aborted | Outcome::Error => {}
         }
     }
 
     fn failure(&mut self, observed: Observed<'_>, found: &mut Vec<Finding<'static>>) {
         let Observed { at, name, network, place, .. } = observed;
-        self.failures.entry(network, at, || FailedNames::new(at)).0.add(name, at);
-        // Failures from a place where the user logs in are mistakes of the user.
+        self.failures.entry(network, at, FailedNames::new).0.add(name, at);
+        // Failures from a place where the user logs in count as mistakes of the user.
         if let Some(user) = self.users.get_mut(name)
             && place.is_known()
             && user.was_seen(place) != (true, true)
@@ -155,8 +153,8 @@ impl Detector {
         self.guessed_before(observed, found);
     }
 
-    /// A failure can follow a login. Reports the users who logged in at this network for the first time
-    /// at most [`AFTER`] before this failure, if the failure makes that login suspicious.
+    /// Reports earlier logins that this failure makes suspicious: each must be the first login of
+    /// its user from this network, at most [`AFTER`] seconds before the failure.
     fn guessed_before(&mut self, observed: Observed<'_>, found: &mut Vec<Finding<'static>>) {
         let Some(visitors) = self.logins.get(observed.network) else { return };
         let place = visitors.place;
@@ -178,22 +176,22 @@ impl Detector {
         }
     }
 
-    /// Returns whether so many names failed at `network` that a closer check is needed. Most logins need
-    /// none.
+    /// A quick check: returns whether enough names failed at `network` for
+    /// [`guesses`](Self::guesses). For most logins, the answer is no.
     fn has_failed(&self, network: Network, at: Seconds) -> bool {
         let range = self.guessing(at);
         let names = self.settings.guessed_names as usize;
         self.failures.get(network).is_some_and(|failed| failed.count(range) >= names)
     }
 
-    /// Returns the range of time in which failures count for a login.
+    /// Returns the range of time in which failures count for a login at the time `at`.
     fn guessing(&self, at: Seconds) -> (Seconds, Seconds) {
         (at.saturating_sub(self.settings.guessed_window.seconds), at.saturating_add(AFTER))
     }
 
-    /// Returns the names that failed at `network`, the users who logged in there, and the range of time
-    /// in which failures count for a login of `name`; `None` if the network is shared, or if too few
-    /// names failed.
+    /// Returns the names that failed at `network`, the users who logged in from `network`, and the
+    /// range of time in which failures count for a login at `at`. Returns `None` if too few names
+    /// failed, or if too many users other than `name` log in from `network`.
     fn guessed_names(
         &self,
         name: Name,
@@ -209,8 +207,8 @@ impl Detector {
         (!is_shared).then_some((failed, visitors, range))
     }
 
-    /// Returns whether [`guesses`](Self::guesses) finds something, but is quicker: if very many
-    /// names failed, it does not look for the few that do not count.
+    /// Returns whether [`guesses`](Self::guesses) would return failures. This function is quicker:
+    /// if very many names failed, it does not look for names that do not count.
     fn is_guessed(&self, name: Name, network: Network, at: Seconds) -> bool {
         let Some((failed, visitors, range)) = self.guessed_names(name, network, at) else {
             return false;
@@ -223,11 +221,11 @@ impl Detector {
             || names >= enough && self.guesses(name, network, at).is_some()
     }
 
-    /// Returns the failures that make the first login of `name` at `network` suspicious.
+    /// Returns the failures that make a login of `name` at `network` suspicious, if any.
     fn guesses(&self, name: Name, network: Network, at: Seconds) -> Option<Guesses> {
         let (failed, visitors, range) = self.guessed_names(name, network, at)?;
         let is_known_here = |name| visitors.knows(name);
-        // A mail program tries other forms of the name, or it has old passwords of several mailboxes.
+        // Do not count names that a mail program may try: other forms of `name`, other mailboxes.
         let user = self.users.get(name)?;
         let is_excuse = |other: Name| {
             if self.users.get(other).is_none() {
@@ -243,19 +241,19 @@ impl Detector {
         is_guessed.then_some(guesses)
     }
 
-    /// Returns the number of names that must have failed. It is higher in a system where users log in,
-    /// because they share its addresses with infected machines.
+    /// Returns how many names must have failed. In an autonomous system where users log in, more
+    /// names must have failed, because users there share addresses with infected machines.
     fn enough_names(&self, system: Familiarity, visitors: &Visitors) -> usize {
         let names = self.settings.guessed_names as usize;
         match system {
             Familiarity::Unfamiliar => names,
-            // Few guesses are right, so an attacker has many failures for each login.
+            // An attacker has many failures for each success: require `names` for each user here.
             Familiarity::Local | Familiarity::Usual => names.saturating_mul(visitors.len()),
         }
     }
 
-    /// Returns whether the login can be one of the guesses. In a system where users log in,
-    /// somebody else may have had the address during the guesses. So the login must be near them.
+    /// Returns whether the login can be one of the guesses. In a system where users log in, another
+    /// client may have made the guesses. So the login must be close to the guesses in time.
     fn can_be_guess(&self, system: Familiarity, guesses: &Guesses, at: Seconds) -> bool {
         match system {
             Familiarity::Unfamiliar => true,
@@ -264,7 +262,7 @@ impl Detector {
         }
     }
 
-    /// Returns how likely an honest login of `name` is in the system of `network`.
+    /// Returns how likely it is that `name` itself logs in from the autonomous system of `network`.
     fn familiarity(
         &self,
         name: Name,
@@ -314,7 +312,7 @@ impl Detector {
         }
     }
 
-    /// Returns the entry of the user who logs in.
+    /// Returns the entry of the user. If the user has no entry, adds an entry.
     fn user(&mut self, observed: Observed<'_>) -> &mut User {
         let new = || User::new(observed.user, observed.at);
         let (user, dropped) = self.users.entry(observed.name, observed.at, new);
@@ -344,8 +342,8 @@ impl Detector {
             }
             return;
         }
-        // The attacker's login is the first one after the failures began. A user who was here before
-        // the failures is not the attacker.
+        // A user who logged in from here more than `AFTER` seconds before the first failure is not
+        // the attacker.
         let Some(guesses) = self.guesses(name, network, at) else { return };
         if !visitor.is_suspicious && visitor.first.at.saturating_add(AFTER) < guesses.first {
             return;
@@ -357,8 +355,8 @@ impl Detector {
         self.report(Rule::Guessed, login, found, |login| login.guessed(&guesses));
     }
 
-    /// Reports a login of an attacked user, if far more networks attacked this user than other
-    /// users. `networks` holds their number in each of the [`WINDOWS`].
+    /// If far more networks attacked this user than other users, reports the login. `networks` has
+    /// the number of attacking networks in each of the [`WINDOWS`].
     fn targeted(
         &mut self,
         networks: [u32; WINDOWS.len()],
@@ -367,7 +365,7 @@ impl Detector {
         found: &mut Vec<Finding<'static>>,
     ) {
         let Observed { at, moment, name, ip, network, place, .. } = observed;
-        // A correct guess is itself a login, so a login days after the last failure is not a guess.
+        // A correct guess is itself a login. So days after the last failure, a login is no guess.
         let goes_on = networks[1] >= networks[2].div_ceil(WEEK_SHARE);
         let window = (0..WINDOWS.len()).find(|window| {
             let count = networks[*window];
@@ -393,8 +391,8 @@ impl Detector {
         let Observed { at, moment, name, .. } = observed;
         let Some(user) = self.users.get_mut(name) else { return };
         let Some(spread) = user.spread(extent, at, &self.settings) else { return };
-        // A place that was reported before still counts as new. But an earlier finding has named
-        // its first login, so this finding names the first login at another place.
+        // Reported places still count as new. But an earlier finding has named the first login at
+        // such a place. So this finding names the first login at a place that was not reported.
         let reported = user.reported[Rule::Spread as usize];
         let from = at.saturating_sub(self.settings.spread_window.seconds);
         let is_named = |first: Moment| first.at < from || first.day() <= reported;
@@ -410,7 +408,7 @@ impl Detector {
         self.report(Rule::Spread, login, found, |login| login.spread(&spread, within));
     }
 
-    /// Marks a login as suspicious, so that its place does not become a usual place of the user.
+    /// Marks a login as suspicious, so that `place` does not become a usual place of the user.
     fn suspect(&mut self, name: Name, network: Network, place: Place) {
         if let Some(user) = self.users.get_mut(name) {
             user.suspect(place);
@@ -423,8 +421,8 @@ impl Detector {
         }
     }
 
-    /// Forgets that the user logged in from the system of `place`, unless another place of the user
-    /// there is not suspicious.
+    /// Removes the user from the residents of the autonomous system of `place`. If the user has
+    /// another place in this system that is not suspicious, does nothing.
     fn leave(&mut self, name: Name, place: Place) {
         let stays = self.users.get(name).is_some_and(|user| user.was_seen(place).0);
         if let Some(residents) = place.asn.and_then(|asn| self.systems.get_mut(asn))
@@ -434,8 +432,8 @@ impl Detector {
         }
     }
 
-    /// Appends a finding, except if the rule has already reported the user for this day or a later
-    /// one.
+    /// Appends a finding. If the rule has already reported the user for this day or a later day,
+    /// does nothing.
     fn report(
         &mut self,
         rule: Rule,
@@ -478,15 +476,15 @@ impl Detector {
     }
 }
 
-/// Returns the number of networks that attacked the user in each of the [`WINDOWS`], and whether the
-/// country of the login is new; `None` if fewer than `addresses` attacked, if the place is known,
-/// or if the past of the user is unknown.
+/// Returns how many networks attacked the user in each of the [`WINDOWS`], and whether the country
+/// of the login is new. Returns `None` if `targeted` does not apply: too few networks or systems
+/// attacked, the user has logged in from this place, or the past of the user is unknown.
 fn attacked(
     user: &User,
     observed: Observed<'_>,
     addresses: u32,
 ) -> Option<([u32; WINDOWS.len()], bool)> {
-    // Most users are not attacked.
+    // This quick check is enough for most users, because nobody attacks them.
     if user.attack.len() < addresses as usize || !observed.place.is_known() {
         return None;
     }
@@ -494,7 +492,7 @@ fn attacked(
     if (seen_system && seen_country) || !user.has_past(observed.at) {
         return None;
     }
-    // Failures from the system of the login may be mistakes of the user, if the country is known.
+    // If the country is known, failures from the system of the login may be mistakes of the user.
     let own = if seen_country { observed.place.asn } else { None };
     let networks = user.attack.networks(observed.at, own);
     let is_attack = networks[2] >= addresses

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use crate::bounded::Bounded;
 use crate::observation::{Moment, Name, Network, Place, Seconds};
 
-/// Largest number of networks with logins, and of networks with failures, that are remembered.
+/// The detector remembers at most this number of networks with logins, and as many with failures.
 pub const MAX_NETWORKS: usize = 32_768;
 
 /// Largest number of failed names that are remembered for a network.
@@ -14,11 +14,11 @@ pub(crate) const MAX_FAILED: usize = 64;
 /// Largest number of users that are remembered for a network.
 pub(crate) const MAX_VISITORS: usize = 8;
 
-/// Number of seconds after a login in which failures still count for it.
+/// Failures up to this number of seconds after a login count for this login.
 pub(crate) const AFTER: Seconds = 3600;
 
-/// Largest number of seconds between a correct guess and the nearest wrong one, if an honest user may log
-/// in at the same address. Few honest users log in so soon before or after a guess.
+/// If an honest user may use the attacker's address, a login counts as a guess only within this
+/// number of seconds before or after a wrong guess. Few honest logins are so close to a guess.
 const CLOSE: Seconds = 120;
 
 /// Largest number of failed names that do not count because they have an innocent reason.
@@ -28,16 +28,15 @@ pub(crate) type FailingNetworks = Bounded<Network, FailedNames>;
 
 pub(crate) type VisitedNetworks = Bounded<Network, Visitors>;
 
-/// The names that failed at a network, and the last time of each. Names and times are separate lists, because
-/// most questions need only one of them.
+/// The names that failed at a network, and when each name last failed. Names and times are separate
+/// lists, because most functions need only one of the lists.
 #[derive(Clone)]
 pub(crate) struct FailedNames {
     names: Vec<Name>,
     times: Vec<Seconds>,
-    last: Seconds,
 }
 
-/// The failures that count against a login, one of each name.
+/// The failures that count against a login: the last failure of each name.
 #[derive(Clone, Debug)]
 pub(crate) struct Guesses {
     pub(crate) times: Vec<Seconds>,
@@ -46,12 +45,12 @@ pub(crate) struct Guesses {
 }
 
 impl Guesses {
-    /// Returns whether a login at `at` can be the end of a series of guesses, or one of them: a failure
-    /// is at most [`AFTER`] away, or the time to it is not longer than the time from the first to the
-    /// last of the `names` nearest failures.
+    /// Returns whether a login at `at` can be part of a series of guesses. The nearest failure must
+    /// be at most [`AFTER`] seconds before or after the login. Or it must not be farther away than
+    /// the time from the first to the last of the `names` nearest failures.
     pub(crate) fn is_in_series(&self, at: Seconds, names: usize) -> bool {
         let Some(nearest) = self.nearest(at) else { return false };
-        // Most guesses are close, so that nothing has to be sorted.
+        // Most guesses are this close. No sorting is needed for them.
         if nearest <= AFTER {
             return true;
         }
@@ -62,7 +61,7 @@ impl Guesses {
         first.zip(last).is_some_and(|(first, last)| nearest <= last - first)
     }
 
-    /// Returns whether a failure is at most [`CLOSE`] before or after a login at `at`.
+    /// Returns whether a failure is at most [`CLOSE`] seconds before or after a login at `at`.
     pub(crate) fn is_close(&self, at: Seconds) -> bool {
         self.nearest(at).is_some_and(|nearest| nearest <= CLOSE)
     }
@@ -74,22 +73,17 @@ impl Guesses {
 }
 
 impl FailedNames {
-    pub(crate) fn new(at: Seconds) -> Self {
-        Self { names: Vec::with_capacity(1), times: Vec::with_capacity(1), last: at }
+    pub(crate) fn new() -> Self {
+        Self { names: Vec::with_capacity(1), times: Vec::with_capacity(1) }
     }
 
     /// Returns the number of names that failed from `from` to `to`.
     pub(crate) fn count(&self, (from, to): (Seconds, Seconds)) -> usize {
-        if self.last < from {
-            return 0;
-        }
         self.times.iter().filter(|at| (from..=to).contains(at)).count()
     }
 
-    /// Remembers that `name` failed.
     pub(crate) fn add(&mut self, name: Name, at: Seconds) {
-        self.last = self.last.max(at);
-        // Loops without an early exit compile to a few vector instructions. Most names are new.
+        // Most names are new. This loop has no early exit: it compiles to vector instructions.
         if self.names.iter().filter(|known| **known == name).count() > 0
             && let Some(known) = self.names.iter().position(|known| *known == name)
         {
@@ -107,8 +101,9 @@ impl FailedNames {
         self.times.push(at);
     }
 
-    /// Returns the failures from `from` to `to`. The name that logged in does not count, nor do names
-    /// for which `is_known_here` is true, nor up to [`MAX_EXCUSED`] names for which `is_excuse` is true.
+    /// Returns the failures from `from` to `to`; `None` if there are none. These names do not
+    /// count: the name `login`, names for which `is_known_here` is true, and at most
+    /// [`MAX_EXCUSED`] names for which `is_excuse` is true.
     pub(crate) fn others(
         &self,
         login: Name,
@@ -155,7 +150,7 @@ impl Visitors {
         Self { users: Vec::with_capacity(1), place }
     }
 
-    /// Returns the entry of a user who logs in; `None` if there are too many users to remember this one.
+    /// Returns the entry of the user, or adds a new entry; `None` if there is no room.
     pub(crate) fn visit(&mut self, name: Name, ip: IpAddr, first: Moment) -> Option<&Visitor> {
         if let Some(known) = self.users.iter().position(|visitor| visitor.name == name) {
             return self.users.get(known);
@@ -168,12 +163,12 @@ impl Visitors {
         self.users.last()
     }
 
-    /// Returns the number of users, also of suspicious ones.
+    /// Returns the number of users, including suspicious users.
     pub(crate) fn len(&self) -> usize {
         self.users.len()
     }
 
-    /// Returns the number of users, without `name`, whose logins here were never suspicious.
+    /// Returns the number of users other than `name` whose logins from here were never suspicious.
     pub(crate) fn others(&self, name: Name) -> usize {
         let others = self.users.iter().filter(|visitor| visitor.name != name);
         others.filter(|visitor| !visitor.is_suspicious).count()
