@@ -20,17 +20,17 @@ struct DatabaseReport<'a> {
     path: &'a Path,
     kind: &'static str,
     rows: u64,
-    /// The part of all addresses of the family that the rows cover; null if they cover none.
+    /// The share of all IPv4 addresses that the rows cover (0 to 1); null if there is no IPv4 row.
     ipv4: Option<f64>,
     ipv6: Option<f64>,
     date: String,
 }
 
-/// Checks every installed database, also after an error. Exit 65 if one is wrong, 66 if there is no
-/// database of a kind.
+/// Checks every installed database, even if an earlier database is wrong. The exit code is that of
+/// the first wrong database. If none is wrong and a kind has no database, it is 66.
 pub(crate) fn verify(flags: &IpDatabaseFlags, config: &Config) -> anyhow::Result<()> {
     let mut writer = Writer::stdout()?;
-    let (mut worst, mut verified) = (None, 0);
+    let (mut wrong, mut missing, mut verified) = (None, None, 0);
     for kind in DatabaseKind::ALL {
         let paths = flags.paths(kind, config);
         let existing: Vec<_> = paths
@@ -40,7 +40,7 @@ pub(crate) fn verify(flags: &IpDatabaseFlags, config: &Config) -> anyhow::Result
             .collect();
         if existing.is_empty() {
             log::error!("{} does not exist: no {} database", paths[0].display(), kind.name());
-            worst = worst.or(Some(Exit::NoInput));
+            missing = Some(Exit::NoInput);
         }
         for path in existing {
             verified += 1;
@@ -48,11 +48,11 @@ pub(crate) fn verify(flags: &IpDatabaseFlags, config: &Config) -> anyhow::Result
                 Ok(survey) if survey.is(kind) => report(&mut writer, &path, kind, &survey)?,
                 Ok(_) => {
                     log::error!("IP database {}: {}", path.display(), kind.wrong());
-                    worst = Some(Exit::DataErr);
+                    wrong.get_or_insert(Exit::DataErr);
                 }
                 Err(error) => {
                     log::error!("{error:#}");
-                    worst = Some(Exit::of(&error));
+                    wrong.get_or_insert(Exit::of(&error));
                 }
             }
         }
@@ -62,7 +62,7 @@ pub(crate) fn verify(flags: &IpDatabaseFlags, config: &Config) -> anyhow::Result
         "verified {}",
         mls_diag::count(verified, "database", "databases")
     ));
-    worst.map_or(Ok(()), |exit| {
+    wrong.or(missing).map_or(Ok(()), |exit| {
         Err(exit.error("some databases are missing or wrong; run mls-ipdb update"))
     })
 }
@@ -88,7 +88,7 @@ pub(crate) fn report(
     writer.line(&serde_json::to_vec(&report)?)
 }
 
-/// A part of a whole, rounded down to four decimal places; none if it is 0.
+/// Returns `covered / whole`, rounded down to four decimal places; `None` if `covered` is 0.
 fn part(covered: u128, whole: u128) -> Option<f64> {
     let parts = u32::try_from(covered / (whole / 10_000)).unwrap_or(u32::MAX);
     (covered > 0).then(|| f64::from(parts) / 10_000.0)

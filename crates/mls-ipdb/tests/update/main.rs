@@ -52,8 +52,8 @@ fn tool() -> Command {
     command
 }
 
-/// Runs `mls-ipdb update` for a country database (MMDB if the URL says so) and for AS databases from
-/// `asn_url`.
+/// Runs `mls-ipdb update` for a country database from `country_url` (MMDB if the URL contains
+/// `.mmdb`) and an AS database from `asn_url`.
 fn update(dir: &Path, country_url: &str, asn_url: &str) -> Output {
     let target =
         dir.join(if country_url.contains(".mmdb") { "country.mmdb" } else { "country_aside.csv" });
@@ -135,8 +135,8 @@ fn databases_of_both_families_are_fetched_and_later_requests_are_conditional() {
     let before = fs::metadata(data.join("country_aside.csv")).unwrap();
     assert_eq!(before.mode() & 0o777, 0o644);
 
-    // If a server sends neither ETag nor Last-Modified, the file is fetched again, and its date is
-    // the time of the new file.
+    // If a server sends no ETag and no Last-Modified, the file is downloaded again and has a new
+    // date.
     let again = run();
     assert_eq!(again.lines().count(), 3);
     assert!(
@@ -270,7 +270,7 @@ fn a_wrong_or_incomplete_download_does_not_replace_the_old_file() {
                 assert_eq!(output.status.code(), Some(code), "{path}: {}", stderr(&output));
                 assert!(stderr(&output).contains(text), "{path}: {}", stderr(&output));
                 assert!(fs::read(&target).unwrap() == *old, "{path}: the old file is gone");
-                // The other database was still installed, and no other files remain.
+                // The AS database was installed nevertheless, and no temporary files remain.
                 assert_eq!(
                     names(dir.path()),
                     ["asn.csv", "asn.csv.origin", "country_aside.csv"],
@@ -469,4 +469,10 @@ fn verify_reports_the_installed_databases_and_their_faults() {
         assert!(stderr(&output).contains(why), "{}", stderr(&output));
         assert_eq!(output.stdout.split(|b| *b == b'\n').count(), 3);
     }
+    // The first error decides the exit code.
+    fs::remove_file(dir.path().join("asn.csv")).unwrap();
+    fs::create_dir(dir.path().join("asn.csv")).unwrap();
+    assert_eq!(verify().status.code(), Some(65));
+    fs::remove_dir(dir.path().join("asn.csv")).unwrap();
+    assert_eq!(verify().status.code(), Some(65));
 }
