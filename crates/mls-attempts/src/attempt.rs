@@ -11,21 +11,21 @@ use mls_event::{Auth, Column, Outcome};
 use mls_rows::cell;
 use mls_rows::row::Decoder;
 
-/// Largest length of a name in bytes; longer names are cut. A mailbox has at most 254 (RFC 5321).
-pub const MAX_NAME: usize = 256;
+/// Largest length of a text in bytes; longer texts are cut. A mailbox has at most 254 (RFC 5321).
+pub const MAX_TEXT: usize = 256;
 
-/// A failure, a login, or an error of the server. A field is `None` if its value is unknown. A name
-/// has at most [`MAX_NAME`] bytes.
+/// An attempt to log in. A field is `None` if its value is unknown. Each text has at most
+/// [`MAX_TEXT`] bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the other fields are the columns of the same name")]
 pub struct Attempt<'a> {
-    /// A failure, a success or an error. Rows of CSV are failures; after the header of
-    /// `logins.csv`, they are successes.
+    /// A failure, a success or an error of the server. Rows of a CSV are failures. Rows after the
+    /// header of `logins.csv` are successes.
     pub outcome: Outcome,
-    /// `YYYY-MM-DD HH:MM`, perhaps with seconds, in the zone that the reader was given.
+    /// `YYYY-MM-DD HH:MM`, perhaps with seconds, in the time zone that the caller gave.
     pub date: &'a str,
-    /// The exact moment; `None` for a CSV. The date in a CSV is ambiguous in the hour that clocks
-    /// show twice, when summer time ends.
+    /// The exact time; `None` for a CSV. When summer time ends, clocks show one hour twice, so a
+    /// date in a CSV can mean two times.
     pub at: Option<DateTime<FixedOffset>>,
     /// The server whose log has the attempt.
     pub server: Option<&'a str>,
@@ -36,9 +36,9 @@ pub struct Attempt<'a> {
     pub country_code: Option<&'a str>,
     pub asn: Option<&'a str>,
     pub aso: Option<&'a str>,
-    /// The service that logged it. A CSV does not have it.
+    /// The service that logged the attempt; `None` for a CSV.
     pub service: Option<&'a str>,
-    /// Postfix's queue ID of the message that the login sent. A CSV does not have it.
+    /// Postfix's queue ID of the message that was sent after this login; `None` for a CSV.
     pub queue_id: Option<&'a str>,
     /// The number of attempts in the row or record.
     pub attempts: u64,
@@ -123,7 +123,7 @@ impl LineParser {
             return None;
         }
         let added = auth.enrichment.get_or_insert_default();
-        // Anybody can write records by hand, so replace the control characters in them.
+        // Anybody can write a record by hand, so replace the control characters of the record.
         for text in [
             &mut auth.server,
             &mut auth.user,
@@ -178,13 +178,13 @@ fn unquoted<'a>(decoder: &'a mut Decoder, line: &'a str) -> Result<[&'a str; 9],
     let cells = decoder.split(line.as_bytes()).map_err(|why| why.to_string())?.unwrap_or_default();
     let mut text = [""; 9];
     for (text, cell) in text.iter_mut().zip(cells) {
-        // Quotes are ASCII, so the text without them is still UTF-8.
+        // Quotes are ASCII, so a cell without its quotes is valid UTF-8.
         *text = str::from_utf8(cell).map_err(|error| error.to_string())?;
     }
     Ok(text)
 }
 
-/// The value of a cell without control characters; in `buffer` if it had to be decoded.
+/// Returns the value of a cell, with control characters replaced. A decoded value is in `buffer`.
 fn decoded<'a>(cell: &'a str, buffer: &'a mut String) -> Option<&'a str> {
     let text = match cell::decode(cell)? {
         Cow::Borrowed(text) => mls_event::clean_str(text),
@@ -200,14 +200,14 @@ fn decoded<'a>(cell: &'a str, buffer: &'a mut String) -> Option<&'a str> {
 }
 
 fn clip(name: &str) -> &str {
-    if name.len() <= MAX_NAME {
+    if name.len() <= MAX_TEXT {
         return name;
     }
     // A character of UTF-8 has at most four bytes.
-    (0..4).find_map(|back| name.get(..MAX_NAME - back)).unwrap_or_default()
+    (0..4).find_map(|back| name.get(..MAX_TEXT - back)).unwrap_or_default()
 }
 
-/// The cells of a line; `None` if it does not have nine cells, or if a cell has quotes inside.
+/// The cells of a line; `None` if there are not nine cells, or if a cell has quotes inside.
 fn plain(line: &str) -> Option<[&str; 9]> {
     let mut cells = [""; 9];
     let mut rest = line;
@@ -220,7 +220,7 @@ fn plain(line: &str) -> Option<[&str; 9]> {
             let end = memchr::memchr2(b',', b'"', rest.as_bytes()).unwrap_or(rest.len());
             (&rest[..end], end)
         };
-        // A comma follows each cell except the last one, which ends the line.
+        // A comma follows each cell. The last cell ends with the line.
         rest = match (rest.get(end..)?, n) {
             ("", 8) => "",
             (rest, ..8) => rest.strip_prefix(',')?,
@@ -230,8 +230,8 @@ fn plain(line: &str) -> Option<[&str; 9]> {
     Some(cells)
 }
 
-/// Whether `date` begins like `2026-06-01 00:00`. Only the digits are checked; a 31st of February
-/// is accepted.
+/// Whether `date` begins like `2026-06-01 00:00`. The calendar is not checked, so `2026-02-31` is
+/// accepted.
 fn is_date(date: &str) -> bool {
     const PATTERN: &[u8; 16] = b"dddd-dd-dd dd:dd";
     // A loop without an early exit compiles to a few vector instructions.
@@ -307,7 +307,7 @@ mod tests {
             let mut parser = parser();
             let user = parser.csv(line.as_bytes()).unwrap().unwrap().user.unwrap();
             assert!(
-                name.starts_with(user) && (MAX_NAME - 3..=MAX_NAME).contains(&user.len()),
+                name.starts_with(user) && (MAX_TEXT - 3..=MAX_TEXT).contains(&user.len()),
                 "{}",
                 user.len()
             );

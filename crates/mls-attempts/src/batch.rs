@@ -1,4 +1,4 @@
-//! Attempts that one thread hands over to another.
+//! Attempts that one thread passes to another thread.
 
 use std::net::IpAddr;
 
@@ -8,25 +8,25 @@ use mls_findings::Observation;
 
 use crate::{Attempt, DateReader};
 
-/// Some attempts; their text is in one string. A failure has only the members that the rules for
-/// suspicious logins use.
+/// Some attempts, with all their texts in one string. A failure has only the fields that the rules
+/// for suspicious logins use.
 #[derive(Debug)]
 pub struct AttemptBatch {
     text: String,
     attempts: Vec<StoredAttempt>,
 }
 
-/// An attempt of an [`AttemptBatch`]. A [`LoginReader`](crate::LoginReader) gives only successful
-/// logins.
+/// An attempt of an [`AttemptBatch`]. If a [`LoginReader`](crate::LoginReader) returns it, it is a
+/// successful login.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchedAttempt<'a> {
     /// The attempt in the form that the rules for suspicious logins use.
     pub observation: Observation<'a>,
     /// Reverse DNS name of the client.
     pub hostname: Option<&'a str>,
-    /// The service that logged it.
+    /// The service that logged the attempt.
     pub service: Option<&'a str>,
-    /// Postfix's queue ID of the message that the login sent.
+    /// Postfix's queue ID of the message that was sent after this login.
     pub queue_id: Option<&'a str>,
 }
 
@@ -36,14 +36,14 @@ struct StoredAttempt {
     outcome: Outcome,
     ip: Option<IpAddr>,
     asn: Option<u32>,
-    /// The offset of its first text in the text of the batch.
+    /// The offset in [`AttemptBatch::text`] at which the texts of this attempt begin.
     start: usize,
-    /// Lengths of user, country code, organisation, host name, service and queue ID. A text has at
-    /// most [`MAX_NAME`](crate::MAX_NAME) bytes.
+    /// Lengths in bytes of user, country code, organisation, host name, service and queue ID;
+    /// `None` if the attempt has no such text.
     lengths: [Option<u16>; 6],
 }
 
-/// An empty batch with room for its attempts.
+/// An empty batch with memory for [`SIZE`](AttemptBatch::SIZE) attempts.
 impl Default for AttemptBatch {
     fn default() -> Self {
         Self {
@@ -54,10 +54,10 @@ impl Default for AttemptBatch {
 }
 
 impl AttemptBatch {
-    /// The number of attempts that are handed over together.
+    /// The number of attempts in a full batch.
     pub const SIZE: usize = 512;
 
-    /// Adds a failure or a success, if its date is in the calendar. Returns whether it was added.
+    /// Adds a failure or a success that has a valid date. Returns whether the attempt was added.
     pub fn add(&mut self, attempt: &Attempt<'_>, dates: &mut DateReader) -> bool {
         let Some(observation) = dates.observation(attempt) else { return false };
         let Observation { at, outcome, ip, asn, .. } = observation;
@@ -83,12 +83,12 @@ impl AttemptBatch {
         self.attempts.len() >= Self::SIZE
     }
 
-    /// The time of the attempt with this number; `None` after the last one.
+    /// The time of the attempt with the number `index`; `None` after the last attempt.
     pub(crate) fn at(&self, index: usize) -> Option<DateTime<FixedOffset>> {
         self.attempts.get(index).map(|stored| stored.at)
     }
 
-    /// The attempt with this number; `None` after the last one.
+    /// The attempt with the number `index` (from 0); `None` after the last attempt.
     #[must_use]
     pub fn get(&self, index: usize) -> Option<BatchedAttempt<'_>> {
         let stored = self.attempts.get(index)?;

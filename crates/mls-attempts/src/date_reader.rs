@@ -1,4 +1,4 @@
-//! The time of an attempt as a moment.
+//! Converts the date of an attempt to a point in time.
 
 use chrono::{DateTime, FixedOffset, NaiveDateTime, TimeDelta};
 use mls_config::zone::Zone;
@@ -7,12 +7,12 @@ use mls_findings::Observation;
 
 use crate::Attempt;
 
-/// Converts dates of a CSV to moments. Looking up the offset of the zone for every row would take
-/// longer than all other work, so one lookup serves ten minutes.
+/// Converts dates of a CSV to points in time. A lookup of the UTC offset for every row would take
+/// longer than all other work. So one lookup is used for all dates of the same ten minutes.
 #[derive(Debug)]
 pub struct DateReader {
     zone: Zone,
-    /// The ten minutes of the last lookup: their date, as `2026-06-01 10:3`, and first moment.
+    /// The last lookup: ten minutes, such as `2026-06-01 10:3`, and the time at which they begin.
     last: Option<([u8; 15], DateTime<FixedOffset>)>,
 }
 
@@ -23,8 +23,8 @@ impl DateReader {
         Self { zone, last: None }
     }
 
-    /// The attempt in the form that the rules for suspicious logins use; `None` if its outcome is
-    /// neither failure nor success, or if its date is not in the calendar.
+    /// The attempt in the form that the rules for suspicious logins use. `None` if the attempt is
+    /// neither a failure nor a success, or if its date does not exist (`2026-02-31`).
     pub fn observation<'a>(&mut self, attempt: &Attempt<'a>) -> Option<Observation<'a>> {
         if !matches!(attempt.outcome, Outcome::Failure | Outcome::Success) {
             return None;
@@ -40,7 +40,7 @@ impl DateReader {
         })
     }
 
-    /// The time of the attempt; `None` if its date is not in the calendar.
+    /// The time of the attempt; `None` if its date does not exist (`2026-02-31`).
     pub fn moment(&mut self, attempt: &Attempt<'_>) -> Option<DateTime<FixedOffset>> {
         attempt.at.or_else(|| self.read(attempt.date))
     }

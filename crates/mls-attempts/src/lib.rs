@@ -1,10 +1,10 @@
-//! Authentication attempts, one at a time, from any input that holds them.
+//! Reads authentication attempts, one at a time, from any input that contains attempts.
 //!
 //! `mls-report` and `mls-alert` read the same inputs: the CSV of mls-csv, or the `auth` records of
 //! mls-parse and mls-enrich, from a file or from standard input, plain or compressed by gzip.
-//! [`AttemptSource`] opens such an input and gives each attempt as an [`Attempt`], which borrows
-//! from the line that was read. [`LoginReader`] gives the logins of a second input between the
-//! failures of the first. [`AttemptBatch`] holds attempts that one thread hands over to another.
+//! [`AttemptSource`] opens an input and returns each attempt as an [`Attempt`], which borrows from
+//! the line. With [`LoginReader`], the caller merges the logins of a second input with the failures
+//! of the first input. [`AttemptBatch`] is for attempts that go to another thread.
 
 #![warn(missing_docs)]
 
@@ -14,7 +14,7 @@ mod date_reader;
 mod logins;
 mod source;
 
-pub use attempt::{Attempt, MAX_NAME};
+pub use attempt::{Attempt, MAX_TEXT};
 pub use batch::{AttemptBatch, BatchedAttempt};
 pub use date_reader::DateReader;
 pub use logins::LoginReader;

@@ -15,7 +15,7 @@ use crate::{AttemptBatch, AttemptSource, BatchedAttempt, DateReader, ReadOptions
 /// The largest number of batches in the queue between the two threads.
 const MAX_WAITING: usize = 2;
 
-/// The logins of an input, in its order. A thread reads ahead.
+/// Returns the logins of an input, in the order of the input. A separate thread reads ahead.
 #[derive(Debug)]
 pub struct LoginReader {
     name: String,
@@ -26,14 +26,14 @@ pub struct LoginReader {
     next: usize,
 }
 
-/// Some logins, and the positions of their lines.
+/// Some logins, and the position of the line of each login.
 #[derive(Debug, Default)]
 struct LoginBatch {
     batch: AttemptBatch,
     points: Vec<Point>,
 }
 
-/// What the input held.
+/// The input after it was read, with the numbers of attempts.
 #[derive(Debug)]
 struct InputSummary {
     source: AttemptSource,
@@ -63,8 +63,7 @@ impl LoginReader {
                     part.points.push(point);
                 }
                 if part.batch.is_full() {
-                    // Sending fails only if the receiver has ended with an error, which it reports
-                    // itself.
+                    // Sending fails only after the receiver has stopped. It reports its own error.
                     let _ = full.send(std::mem::take(&mut part));
                 }
             })?;
@@ -100,7 +99,7 @@ impl LoginReader {
     /// Waits for the thread, and returns the source that it has read.
     ///
     /// # Errors
-    /// Those of [`AttemptSource::read`]. Exit 65 if the input holds failures and no login.
+    /// Those of [`AttemptSource::read`]. Exit 65 if the input has failures but no login.
     pub fn finish(self) -> anyhow::Result<AttemptSource> {
         drop(self.batches);
         let name = self.name;

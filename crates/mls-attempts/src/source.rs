@@ -19,10 +19,10 @@ use mls_stream::unreadable::not_logins;
 
 use crate::attempt::{Attempt, LineParser};
 
-/// The buffer before the decompressor. Reads that are larger than this bypass it.
+/// Size in bytes of the buffer before the decompressor. Larger reads bypass the buffer.
 const BUFFER: usize = 16 * 1024;
 
-/// Larger files show a progress bar.
+/// If a file has at least this number of bytes, a progress bar is shown.
 const LARGE: u64 = 64 << 20;
 
 /// The input to read.
@@ -32,26 +32,26 @@ pub enum AttemptSource {
     Stdin,
     /// One file.
     File {
-        /// Its name.
+        /// The path of the file.
         path: PathBuf,
         /// The number of bytes to read; `None` for all.
         length: Option<u64>,
     },
-    /// The rotated files of a file, and then the file itself. Each is read up to its limit.
+    /// A file with its rotated files, the oldest first. `chain` limits how far each file is read.
     Rotated {
         /// The open files.
         chain: Chain,
-        /// Where to begin.
+        /// The position at which reading begins.
         begin: Point,
     },
 }
 
-/// How lines are read, and which of them count.
+/// How lines are read, and which attempts count.
 #[derive(Clone, Debug)]
 pub struct ReadOptions {
-    /// The zone of dates.
+    /// The time zone of the dates in a CSV, and of [`Attempt::date`].
     pub zone: Zone,
-    /// Only attempts of these servers count; all if there is none.
+    /// Only attempts of these servers count. If the list is empty, all attempts count.
     pub servers: Vec<String>,
 }
 
@@ -65,17 +65,17 @@ impl ReadOptions {
 /// The amount of input, and its format.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReadSummary {
-    /// Rows or events, without header lines.
+    /// Number of attempts (rows of CSV or records).
     pub rows: u64,
-    /// Bytes, decompressed.
+    /// Number of bytes after decompression.
     pub bytes: u64,
     /// Whether the input was CSV. An empty input counts as CSV.
     pub csv: bool,
 }
 
 impl AttemptSource {
-    /// A CSV and its rotated files, up to the last commit in the sink's cursor file; all of it
-    /// without a cursor file. `None` if there is no file.
+    /// Opens a CSV and its rotated files. If the cursor file of the sink is given, the input ends
+    /// at the last commit. If not, all of the input is read. Returns `None` if there is no file.
     ///
     /// # Errors
     /// Those of [`Chain::open_committed`].
@@ -88,7 +88,7 @@ impl AttemptSource {
         Ok((!chain.files.is_empty()).then_some(Self::Rotated { chain, begin: Point::default() }))
     }
 
-    /// Leaves out the rotated files that were last written before `moment`.
+    /// Skips the rotated files that were last written before `moment`.
     #[must_use]
     pub fn since(self, moment: DateTime<FixedOffset>) -> Self {
         let Self::Rotated { chain, begin } = self else { return self };
@@ -102,9 +102,9 @@ impl AttemptSource {
     /// of its line. Bad rows are reported and skipped. The summary describes the last file.
     ///
     /// # Errors
-    /// If a file cannot be opened or read, or a framed stream stops before its `end`. Exit 65 if an
-    /// input has lines and none of them could be read, 75 if a rotated file changes while it is
-    /// read.
+    /// If a file cannot be opened or read, or if a framed stream stops before its record `end`.
+    /// Exit 65 if an input has lines but no line can be read, 75 if a file is rotated or truncated
+    /// during reading.
     pub fn read(
         &self,
         reading: &ReadOptions,
@@ -122,7 +122,7 @@ impl AttemptSource {
     }
 
     /// Does the same as [`read`](Self::read), for a caller that acts on attempts before the input
-    /// ends. Calls `pause` before a read that would wait. Standard input must not be compressed.
+    /// ends. If a read would wait, calls `pause` first. Standard input must not be compressed.
     ///
     /// # Errors
     /// Those of [`read`](Self::read), `each` and `pause`.
@@ -166,7 +166,7 @@ impl AttemptSource {
         }
     }
 
-    /// Whether reading begins after lines that were read before.
+    /// Whether reading begins in the middle, after lines that an earlier run has read.
     pub(crate) fn is_continued(&self) -> bool {
         matches!(self, Self::Rotated { begin, .. } if *begin > Point::default())
     }
@@ -181,9 +181,9 @@ impl AttemptSource {
         }
     }
 
-    /// Opens the [newest file](Self::newest_file) for reading its stored bytes, compressed or not,
-    /// up to its limit. Also returns the number of these bytes. A file of a chain is read even if
-    /// its name now belongs to another file.
+    /// Opens the [newest file](Self::newest_file) to read its bytes as they are on disk (perhaps
+    /// compressed), up to its limit. Also returns the number of bytes. If a file of a chain was
+    /// renamed, the renamed file is read. Returns `None` for standard input.
     ///
     /// # Errors
     /// Any I/O error.
@@ -233,8 +233,8 @@ fn open_file(path: &Path, length: Option<u64>) -> anyhow::Result<Reader> {
     decompressed(Box::new(progress(size.min(length)).wrap_read(file.take(length))), name)
 }
 
-/// Reads the header of a CSV, then the lines from the offset `begin` on. Also returns the number to
-/// add to a position in the reader to get the position in the file.
+/// Returns a reader for the lines from the offset `begin`; a header of a CSV comes first. Also
+/// returns the position in the file minus the position in the reader.
 fn open_rotated(file: &ChainFile, begin: u64) -> anyhow::Result<(Reader, u64)> {
     let name = file.path.display().to_string();
     let content = || -> io::Result<_> {
@@ -248,13 +248,13 @@ fn open_rotated(file: &ChainFile, begin: u64) -> anyhow::Result<(Reader, u64)> {
     };
     let content = content().with_context(|| format!("reading {name}"));
     let (content, skipped) = content.or_exit(Exit::IoErr)?;
-    // The size of the decompressed bytes is not known.
+    // If the file is compressed, the number of decompressed bytes is not known.
     let size = if file.compression.is_none() { file.stat.size.saturating_sub(begin) } else { 0 };
     let reader = Reader::new(Box::new(progress(size).wrap_read(content)), name);
     Ok((if skipped > 0 { reader.continued() } else { reader }, skipped))
 }
 
-/// Decompresses the input if its first bytes say that it is compressed.
+/// If the first bytes of the input say that it is compressed, decompresses the input.
 fn decompressed(input: Box<dyn Read + Send>, name: String) -> anyhow::Result<Reader> {
     let mut input = BufReader::with_capacity(BUFFER, input);
     let head = input.fill_buf().with_context(|| format!("reading {name}")).or_exit(Exit::IoErr)?;
@@ -265,7 +265,7 @@ fn decompressed(input: Box<dyn Read + Send>, name: String) -> anyhow::Result<Rea
     Ok(Reader::new(input, name))
 }
 
-/// Reads all lines. The first one is at `begin`.
+/// Reads all lines. The first line has the position `begin`.
 fn read(
     mut reader: Reader,
     reading: &ReadOptions,
@@ -316,7 +316,7 @@ fn read(
     Ok(summary)
 }
 
-/// A progress bar if the file is large and stderr is a terminal.
+/// Returns a progress bar. If the file is small, or stderr is not a terminal, the bar is hidden.
 fn progress(size: u64) -> ProgressBar {
     if size < LARGE || !io::stderr().is_terminal() {
         return ProgressBar::hidden();

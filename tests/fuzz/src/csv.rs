@@ -6,8 +6,8 @@ use mls_rows::row::{self, Decoder, Style};
 
 use crate::file::MemoryFile;
 
-/// `decode(encode(x))` is x, except for control characters that a cell cannot hold. A spreadsheet
-/// runs no formula from it.
+/// `decode(encode(x))` must be x, but a control character other than tab and CR becomes `?`. A
+/// spreadsheet must not run the cell as a formula.
 pub(crate) fn cell(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     for unknown in [Unknown::Null, Unknown::NotAvailable] {
@@ -21,7 +21,7 @@ pub(crate) fn cell(bytes: &[u8]) {
             assert!(!"=+-@＝＋－＠".contains(first), "{cell:?}");
         }
     }
-    // Every cell has a value. If the value is written as a cell again, it is the same value.
+    // If a cell has a value, the value must be the same after it is encoded and decoded again.
     if let Some(value) = cell::decode(&text) {
         let again = cell::encode(Some(&value), Unknown::Null).into_owned();
         let clean =
@@ -40,7 +40,7 @@ fn written(event: &Auth<'_>) -> Vec<u8> {
     line
 }
 
-/// Writes an event as a row and checks that it is one line with the same content.
+/// Writes an event as a row. Checks that the row is one line, and is decoded as the same event.
 fn assert_read_again(event: &Auth<'_>) {
     let line = written(event);
     assert_eq!(line.iter().position(|b| *b == b'\n'), Some(line.len() - 1));
@@ -48,7 +48,6 @@ fn assert_read_again(event: &Auth<'_>) {
     assert_eq!(decoder.decode(&line).expect("a row").as_ref(), Some(event));
 }
 
-/// Rows, one on each line.
 pub(crate) fn row(bytes: &[u8]) {
     let mut decoder = Decoder::new(style(Outcome::Failure).zone);
     for line in bytes.split(|b| *b == b'\n') {
@@ -84,7 +83,7 @@ pub(crate) fn attempts(bytes: &[u8]) {
             attempt.aso,
         ];
         for text in texts.into_iter().flatten() {
-            assert!(text.len() <= mls_attempts::MAX_NAME);
+            assert!(text.len() <= mls_attempts::MAX_TEXT);
             assert!(!text.contains(char::is_control), "{text:?}");
         }
         assert!(attempt.date.len() >= 16 && attempt.attempts > 0);
