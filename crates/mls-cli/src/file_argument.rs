@@ -9,7 +9,7 @@ use clap::{Command, Error};
 
 use crate::Args;
 
-/// If the error is about a file on the command line, adds the command that reads this file.
+/// If the error is about a file on the command line, the message gets the command `TOOL < FILE`.
 pub(crate) fn explain<A: Args>(error: &mut Error, command: &Command, words: &[OsString]) {
     let is_refused = |kind| match error.get(kind) {
         Some(ContextValue::String(word)) => Some(word.clone()),
@@ -27,7 +27,7 @@ pub(crate) fn explain<A: Args>(error: &mut Error, command: &Command, words: &[Os
     if !A::reads_stdin(subcommand) || command.get_positionals().next().is_some() {
         return;
     }
-    // A flag before the file can have the same word as its value, so take the last such word.
+    // The value of a flag can be the same text as the file, so search from the end.
     let at = words.iter().rposition(|word| word.to_str() == Some(&file));
     let mut flags = String::new();
     for (_, word) in words.iter().enumerate().skip(1).filter(|(n, _)| Some(*n) != at) {

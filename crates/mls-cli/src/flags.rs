@@ -27,8 +27,8 @@ pub struct ZoneFlag {
     pub timezone: Zone,
 }
 
-/// Parses the value of `--timezone`. Refuses a wrong `TZ`, because the library for dates would use
-/// another zone and not report it.
+/// Parses the value of `--timezone`. Refuses a wrong `TZ`: the library for dates would not report
+/// it, but use another zone.
 fn zone(text: &str) -> Result<Zone, String> {
     let zone = text.parse()?;
     match std::env::var("TZ") {
@@ -51,7 +51,7 @@ pub fn strict() -> Arg {
         .help("If a record is bad, process all others and then exit with 65")
 }
 
-/// Returns the parser of a flag that takes outcomes. It accepts the outcomes in `accepted`.
+/// Returns the parser for the value of a flag: one of the outcomes in `accepted`.
 #[must_use]
 pub fn outcomes<const N: usize>(accepted: [Outcome; N]) -> impl TypedValueParser<Value = Outcome> {
     PossibleValuesParser::new(accepted.map(value))
@@ -67,7 +67,7 @@ fn value(outcome: Outcome) -> PossibleValue {
     })
 }
 
-/// The flag `--outcome`, which also takes `recorded`.
+/// The flag `--outcome`. It also takes `recorded`: what the configuration records.
 #[derive(Clone, Debug, clap::Args)]
 pub struct OutcomeFlag {
     /// Use only attempts with these outcomes
@@ -98,7 +98,7 @@ impl OutcomeFlag {
         outcomes
     }
 
-    /// Replaces `recorded` by the outcomes that the configuration records.
+    /// Replaces the value `recorded` with the outcomes that the configuration records.
     pub fn resolve(&mut self, logins: &Logins) {
         self.outcome = self.outcomes(logins).into_iter().map(Selected::Outcome).collect();
     }

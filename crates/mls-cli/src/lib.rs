@@ -1,7 +1,7 @@
 //! The process of a tool: arguments, configuration, `run`, exit code.
 //!
-//! A tool's `main.rs` is `mls_cli::main(mls_x::run)`. Its `run` is `fn(Args, Config) ->
-//! anyhow::Result<()>`.
+//! The `main.rs` of the tool `mls-x` is `mls_cli::main(mls_x::run)`. The type of `run` is `fn(Args,
+//! Config) -> anyhow::Result<()>`.
 
 #![warn(missing_docs)]
 

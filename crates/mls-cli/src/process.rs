@@ -20,17 +20,17 @@ use crate::flags::strict;
 
 /// The command line of a tool.
 ///
-/// `mls_cli` adds the flag `--config` to it, and `--strict` if the tool reads records.
+/// `mls_cli` adds the flags `--config` and `--strict`. The constants below say whether it does.
 pub trait Args: Parser {
-    /// Whether the tool has `--strict`: it reads records, and a bad one can change the exit code.
+    /// Whether this crate adds `--strict`. With this flag, a bad record leads to exit code 65.
     const STRICT: bool = false;
 
-    /// Whether this crate adds `--config FILE`, whose values are the defaults of the flags. If it
-    /// does not, a tool can have its own flag of this name.
+    /// Whether this crate adds `--config FILE`: the values in FILE are the defaults of the flags.
+    /// If this constant is false, a tool can have its own flag `--config`.
     const CONFIG: bool = true;
 
-    /// Whether the tool, or this subcommand of it, reads standard input. If it does, the message
-    /// about a file on the command line says so.
+    /// Whether the tool or its subcommand `subcommand` reads standard input. If so, the message
+    /// about a file on the command line adds the command `TOOL < FILE`.
     #[must_use]
     fn reads_stdin(subcommand: Option<&str>) -> bool {
         Self::STRICT && subcommand.is_none()
@@ -65,8 +65,8 @@ pub fn command<A: Args>() -> Command {
     with_negative_numbers(command)
 }
 
-/// Passes negative numbers to the parser of each flag. The parser's message about a wrong number
-/// says what to give; the message of clap does not.
+/// Passes values such as `-1` to the parser of each flag. The message of this parser says which
+/// numbers are allowed. The message of clap does not.
 fn with_negative_numbers(command: Command) -> Command {
     let allow = |arg: Arg| {
         let is_flag_with_value = arg.get_long().is_some() && arg.get_action().takes_values();
@@ -77,7 +77,7 @@ fn with_negative_numbers(command: Command) -> Command {
 
 const STDOUT: &str = "writing standard output";
 
-/// Runs a tool and returns its exit code. Never panics: a bug is exit 70.
+/// Runs a tool and returns its exit code. If the tool panics because of a bug, the exit code is 70.
 pub fn main<A: Args>(run: fn(A, Config) -> anyhow::Result<()>) -> ExitCode {
     let code = catch_unwind(AssertUnwindSafe(|| process(run)));
     ExitCode::from(code.unwrap_or(Exit::Software as u8))

@@ -1,7 +1,7 @@
-//! `/etc/maillogsentinel.conf`. The file is read and checked once; after that, all values have types.
+//! `/etc/maillogsentinel.conf`. The file is read and checked once; after that, all values have
+//! types.
 //!
-//! A tool reads the file only if `--config` names it; [`Config::default`] holds the values without
-//! a file. [`SECTIONS`] lists every key.
+//! If `--config` names no file, a tool uses [`Config::default`]. [`SECTIONS`] lists every key.
 
 mod declare;
 mod effect;
@@ -53,7 +53,7 @@ const LEGACY_KEYS: [(&str, &str); 3] =
     [("meta", "schema_version"), ("general", "log_file_max_mb"), ("database", "path")];
 
 impl Paths {
-    /// A file in the directory of the state.
+    /// The path of the file `name` in the state directory.
     #[must_use]
     pub fn in_state_dir(&self, name: &str) -> Option<PathBuf> {
         self.state_dir.as_ref().map(|dir| dir.join(name))
@@ -142,14 +142,14 @@ impl Config {
         Ok(config)
     }
 
-    /// Converts keys of the Python original for which another name (an alias) is not enough.
+    /// Converts keys of the Python original that need a new value. An alias changes only a name.
     fn translate(ini: &mut Ini<'_>) {
         let [_, megabytes, sqlite] = LEGACY_KEYS;
         ini.translate(megabytes, ("general", "log_file_max_bytes"), |value| {
-            // Keep a value that is not a number, so that it is refused with this line number.
+            // If the value is not a number, keep it: then the error names this line.
             value.parse().map_or(value.to_owned(), |n: u32| (u64::from(n) << 20).to_string())
         });
-        // The last legacy releases support only SQLite.
+        // The last releases of the Python original support only SQLite.
         ini.translate(sqlite, ("database", "db_type"), |_| "sqlite".to_owned());
         ini.translate(sqlite, ("database", "db_path"), str::to_owned);
     }
@@ -189,7 +189,7 @@ fn read_file(path: &Path) -> anyhow::Result<Option<String>> {
     }
 }
 
-/// Every name that a key has, as section and key in lower case.
+/// All names of all keys, each as section and key in lower case. Aliases are names too.
 fn known_keys() -> Vec<(String, String)> {
     let keys = SECTIONS.iter().flat_map(|section| section.keys);
     keys.flat_map(ini::names)

@@ -27,8 +27,8 @@ impl Day {
     }
 }
 
-/// Reads a date with a year of four digits. Such dates sort as text, and calculations with them
-/// stay within the calendar of chrono.
+/// Reads a date of the years 1000 to 9998. Such dates sort as text, and the next day is always a
+/// date that chrono can represent.
 fn date(text: &str) -> Option<NaiveDate> {
     let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
     let years = NaiveDate::from_ymd_opt(1000, 1, 1)?..NaiveDate::from_ymd_opt(9999, 1, 1)?;
@@ -52,7 +52,7 @@ impl FromStr for Day {
 /// The beginning or the end of a period: a whole day, or a minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DayOrMinute {
-    /// All of the day.
+    /// The whole day.
     Day(Day),
     /// The beginning of the minute.
     Minute(NaiveDateTime),

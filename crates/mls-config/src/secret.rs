@@ -8,7 +8,7 @@ use mls_diag::Exit;
 use mls_diag::denied::explained;
 use rustix::process::DumpableBehavior;
 
-/// A password must be shorter than this, in bytes.
+/// A password must have fewer bytes than this number.
 const MAX_PASSWORD: usize = 4096;
 
 /// Keeps the memory of this process out of core files, and hides it from other processes of the
@@ -20,7 +20,7 @@ pub fn protect_memory() {
     }
 }
 
-/// Checks that not everybody may read a file with a secret. `key`, such as `ssl_key`, is for messages.
+/// Refuses a file with a secret that everybody may read. Messages name `key`, such as `ssl_key`.
 ///
 /// # Errors
 /// Exit 77 if everybody may read the file, 66 if it does not exist.
@@ -36,11 +36,11 @@ pub fn check_readers(key: &str, path: &Path) -> anyhow::Result<()> {
     )))
 }
 
-/// Returns the first line of a password file. `key`, such as `smtp_password_file`, is for messages.
+/// Returns the first line of a password file. Messages name `key`, such as `smtp_password_file`.
 ///
 /// # Errors
-/// Exit 77 if everybody may read the file, 78 if it does not begin with a password, 66 if it does not
-/// exist.
+/// Exit 77 if everybody may read the file, 78 if the first line is no usable password, 66 if the
+/// file does not exist.
 pub fn read(key: &str, path: &Path) -> anyhow::Result<String> {
     protect_memory();
     check_readers(key, path)?;

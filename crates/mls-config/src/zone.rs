@@ -1,8 +1,8 @@
 //! Time zones, for dates without an offset.
 //!
 //! Named zones come from the files of the system (`/usr/share/zoneinfo`), like the zone of the
-//! machine. A built-in table of all zones would add a megabyte that each tool must relocate at its
-//! start.
+//! machine. A built-in table of all zones would make each tool a megabyte larger and its start
+//! slower.
 
 use std::ops::Range;
 use std::str::FromStr;
@@ -36,8 +36,7 @@ impl FromStr for Zone {
         {
             return Ok(Self::Fixed(offset));
         }
-        // Refuse `UTC+2`: in the form of POSIX it is two hours behind UTC, but people mean the
-        // opposite.
+        // Refuse `UTC+2`: for POSIX it is two hours behind UTC, but people mean two hours ahead.
         let is_misread =
             ["UTC+", "UTC-", "GMT+", "GMT-"].iter().any(|start| text.starts_with(start));
         Some(text).filter(|_| !is_misread).and_then(Self::from_tz).ok_or_else(|| {
@@ -54,8 +53,8 @@ impl Zone {
     #[must_use]
     pub fn from_tz(text: &str) -> Option<Self> {
         let zone = tz::TimeZone::from_posix_tz(text).ok()?;
-        // Leak the zone, so that `Zone` can be `Copy`. This is harmless, because a command line
-        // names one zone.
+        // Leak the zone, so that `Zone` can be `Copy`. This is harmless, because a run reads only
+        // the few zones of its command line and configuration.
         Some(Self::Named(Box::leak(Box::new(zone))))
     }
 
@@ -74,7 +73,7 @@ impl Zone {
     /// moves it by the length of the gap.
     #[must_use]
     pub fn read(self, naive: NaiveDateTime) -> DateTime<FixedOffset> {
-        // Around a change, the offsets before and after it are the candidates.
+        // Near a change of the offset, both the old and the new offset are possible.
         let offset = |utc: NaiveDateTime| *self.show(&utc.and_utc()).offset();
         let (before, after) = match self {
             Self::Fixed(offset) => (offset, offset),
@@ -116,7 +115,7 @@ pub fn digits(at: &NaiveDateTime) -> Option<[u8; 19]> {
     Some(text)
 }
 
-/// The offset of a zone. UTC if the zone's file has no rule for this time.
+/// The offset of a zone at a time. If the file of the zone has no rule for this time, UTC.
 fn offset_at(zone: &tz::TimeZone, unix_time: i64) -> FixedOffset {
     let seconds = zone.find_local_time_type(unix_time).map_or(0, tz::LocalTimeType::ut_offset);
     FixedOffset::east_opt(seconds).unwrap_or(Utc.fix())

@@ -1,6 +1,6 @@
 //! Says what to do if rustls refuses the certificate of a server.
 
-/// The words of rustls, and what to do.
+/// Texts of rustls errors, and what to do.
 const CURES: [(&str, &str); 5] = [
     (
         "certificate expired",
@@ -25,7 +25,7 @@ const CURES: [(&str, &str); 5] = [
     ),
 ];
 
-/// Adds what to do to an error about a certificate. Another text stays as it is.
+/// If `text` is a message about a certificate, adds what to do. Otherwise returns `text` unchanged.
 #[must_use]
 pub fn explained(text: &str) -> String {
     // Omit the two times that rustls adds, in seconds since 1970.

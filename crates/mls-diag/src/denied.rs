@@ -1,4 +1,4 @@
-//! Explains why a file cannot be opened: names its owner.
+//! Explains why a file cannot be opened: names the owner of the file.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -6,9 +6,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// Explains an error about `path`. If permission is missing, the message names the owner of the
-/// file, or of the nearest directory that can be seen: `/var/log/mail.log belongs to root:adm with
-/// mode 0640, and this process runs as bob`. If the file system is read-only, or the directory of
-/// the file is missing, the message says so. An error that was explained before stays as it is.
+/// file, or of the nearest visible directory above: `/var/log/mail.log belongs to root:adm with
+/// mode 0640, and this process runs as bob`. It also says if the file system is read-only, or if
+/// the directory of the file is missing. Does not explain an error twice.
 #[must_use]
 pub fn explained(error: io::Error, path: &Path) -> anyhow::Error {
     let is_missing = |directory: &&Path| !directory.as_os_str().is_empty() && !directory.exists();
@@ -19,7 +19,7 @@ pub fn explained(error: io::Error, path: &Path) -> anyhow::Error {
                 format!("the directory {directory} does not exist; create it, or check the name");
             return io::Error::new(kind, why).into();
         }
-        // An error with its own text was explained before.
+        // `get_ref` is set if this function has explained the error before.
         (ErrorKind::PermissionDenied, _) if error.get_ref().is_none() => {
             let me = name("/etc/passwd", rustix::process::geteuid().as_raw());
             let owner = path.ancestors().find_map(owner);
@@ -35,7 +35,7 @@ pub fn explained(error: io::Error, path: &Path) -> anyhow::Error {
     }
 }
 
-/// systemd lets a service write only to the directories that setup has put into its unit.
+/// systemd lets a service write only to the directories that are in the unit of the service.
 const READ_ONLY: &str = "nothing can be written here; if this is a service, and you changed a \
     directory in its configuration, run setup again";
 
@@ -51,8 +51,8 @@ fn owner(path: &Path) -> Option<String> {
     ))
 }
 
-/// The name of a user or a group from a file such as `/etc/passwd`, or its number if it has no
-/// name.
+/// Returns the name of a user or a group from a file such as `/etc/passwd`. If there is no name for
+/// `id`, returns the number.
 fn name(file: &str, id: u32) -> String {
     let id = id.to_string();
     let text = fs::read_to_string(file).unwrap_or_default();

@@ -34,10 +34,10 @@ static LOG: Mutex<Option<OperationalLog>> = Mutex::new(None);
 static BAD_RECORDS: AtomicU64 = AtomicU64::new(0);
 static COUNTED_RECORDS: AtomicU64 = AtomicU64::new(0);
 
-/// Bad records beyond this number are only counted: a hostile file must not fill the journal.
+/// How many bad records are shown. More are only counted: a hostile file must not fill the journal.
 const BAD_RECORDS_SHOWN: u64 = 10;
 
-/// Names the tool in all messages and installs the logger.
+/// Sets the name of the tool for all messages, and installs the logger.
 pub fn start(tool: &str) {
     TOOL.get_or_init(|| tool.to_owned());
     crate::summary::start();
@@ -59,7 +59,7 @@ fn raise_level(level: LevelFilter) {
 }
 
 /// Whether stderr is the journal. systemd sets `JOURNAL_STREAM=DEVICE:INODE` (systemd.exec(5)). A
-/// shell may have redirected stderr since, so compare both numbers.
+/// shell may have redirected stderr later, so compare both numbers.
 fn stderr_is_journal() -> bool {
     let (Ok(stream), Ok(stat)) =
         (std::env::var("JOURNAL_STREAM"), rustix::fs::fstat(std::io::stderr().as_fd()))
@@ -69,13 +69,12 @@ fn stderr_is_journal() -> bool {
     stream == format!("{}:{}", stat.st_dev, stat.st_ino)
 }
 
-/// From now on, appends messages up to `level` to the operational log.
+/// From now on, appends messages of `level` and more serious messages to the operational log.
 pub fn log_to(file: File, level: LevelFilter) {
     *LOG.lock().unwrap_or_else(PoisonError::into_inner) = Some(OperationalLog { file, level });
     raise_level(level);
 }
 
-/// The logger of every tool.
 struct Diagnostics;
 
 impl log::Log for Diagnostics {
@@ -143,8 +142,8 @@ pub fn bad_record(location: impl fmt::Display, why: impl fmt::Display) {
     }
 }
 
-/// Adds `count` to the number of bad records and prints nothing. Report the first bad records with
-/// [`bad_record`] before.
+/// Adds `count` to the number of bad records and prints nothing. The caller must already have
+/// reported the first bad records with [`bad_record`].
 pub fn count_more_bad_records(count: u64) {
     BAD_RECORDS.fetch_add(count, Ordering::Relaxed);
 }
@@ -154,7 +153,7 @@ pub fn count_bad_record() {
     COUNTED_RECORDS.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Reports how many records [`bad_record`] only counted, and returns the number of all bad records.
+/// Reports how many bad records were counted but not shown. Returns the number of all bad records.
 pub fn finish() -> u64 {
     let bad = BAD_RECORDS.load(Ordering::Relaxed);
     if bad > BAD_RECORDS_SHOWN {

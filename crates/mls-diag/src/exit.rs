@@ -28,7 +28,7 @@ pub enum Exit {
     TempFail = 75,
     /// Permission denied.
     NoPerm = 77,
-    /// The configuration is wrong, or a state file needs a decision.
+    /// The configuration is wrong, or the administrator must decide what to do with a state file.
     Config = 78,
 }
 
@@ -38,8 +38,8 @@ impl Exit {
         Coded { exit: self, error: anyhow::anyhow!("{message}") }.into()
     }
 
-    /// The exit code of `error`. If it has none, the code for the I/O error in its chain. If there
-    /// is none either, [`Exit::Software`].
+    /// The exit code of the first error in the chain that has one. An I/O error has the code of its
+    /// kind. If no error has a code, [`Exit::Software`].
     #[must_use]
     pub fn of(error: &anyhow::Error) -> Self {
         error
@@ -60,9 +60,9 @@ impl Exit {
     }
 }
 
-/// Gives the error of a result an exit code.
+/// Adds an exit code to the error of a result.
 pub trait OrExit<T> {
-    /// Makes the process end with `exit` if the error reaches `main`.
+    /// If the error reaches `main`, the process ends with `exit`.
     ///
     /// # Errors
     /// The error of the result.
@@ -75,9 +75,9 @@ impl<T, E: Into<anyhow::Error>> OrExit<T> for Result<T, E> {
     }
 }
 
-/// Gives the error of a result the name of a file.
+/// Adds the name of a file to the error of a result.
 pub trait OnFile<T> {
-    /// Adds what the process was doing with the file, such as `reading`: `reading FILE: …`.
+    /// Adds `doing` and the path to the message: if `doing` is `reading`, `reading FILE: …`.
     ///
     /// # Errors
     /// The error of the result.
@@ -90,7 +90,6 @@ impl<T, E: Into<anyhow::Error>> OnFile<T> for Result<T, E> {
     }
 }
 
-/// An error with an exit code.
 #[derive(Debug)]
 struct Coded {
     exit: Exit,

@@ -5,7 +5,6 @@ use std::time::Instant;
 
 static START: OnceLock<Instant> = OnceLock::new();
 
-/// Starts the clock of the run.
 pub(crate) fn start() {
     START.get_or_init(Instant::now);
 }

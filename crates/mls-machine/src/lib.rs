@@ -31,7 +31,7 @@ pub fn user() -> Option<String> {
     user.name().to_str().map(str::to_owned)
 }
 
-/// The canonical name that getaddrinfo(3) gives for `node`, if it has a domain.
+/// Returns the canonical name of `node` from getaddrinfo(3), if this name has a domain.
 fn canonical(node: &str) -> Option<String> {
     // The flag 2 is AI_CANONNAME on Linux and on the BSDs.
     let hints = dns_lookup::AddrInfoHints { flags: 2, ..dns_lookup::AddrInfoHints::default() };
@@ -39,12 +39,12 @@ fn canonical(node: &str) -> Option<String> {
     found.filter_map(Result::ok).find_map(|info| info.canonname).filter(|name| name.contains('.'))
 }
 
-/// The source address of packets to the Internet; without a route, the address of the machine's name.
+/// The source address of packets to the Internet. Without a route, the address of the host name.
 fn address(name: &str) -> Option<IpAddr> {
     of_default_route().or_else(|| Some((name, 0).to_socket_addrs().ok()?.next()?.ip()))
 }
 
-/// Connects a UDP socket, which looks up the route and sends no packet. 192.0.2.1 is an address for
+/// Connecting a UDP socket looks up the route and sends no packet. 192.0.2.1 is an address for
 /// documentation (RFC 5737).
 fn of_default_route() -> Option<IpAddr> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;

@@ -12,7 +12,7 @@ use crate::terminal::say;
 
 const LOG: &str = "/var/log/maillogsentinel_setup.log";
 
-/// Appends the actions. If the log cannot be written, only warns, because the setup is done.
+/// Appends the actions to the log. If this fails, only warns, because the setup is done.
 pub(crate) fn write(system: &TargetSystem, actions: &[String]) -> anyhow::Result<()> {
     if actions.is_empty() {
         return Ok(());
@@ -29,7 +29,8 @@ pub(crate) fn write(system: &TargetSystem, actions: &[String]) -> anyhow::Result
     }
 }
 
-/// Refuses links and special files: a group that may write to `/var/log` could have put one there.
+/// Opens the log, but no links and no special files: a group that may write to `/var/log` could
+/// have created these.
 fn open(path: &Path) -> io::Result<File> {
     let no_follow = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
     let flags = i32::try_from(no_follow.bits()).unwrap_or_default();

@@ -4,19 +4,19 @@ use std::collections::BTreeMap;
 
 use mls_config::Config;
 
-/// Values by `section.key`. A key without a section is an answer that no file keeps.
+/// Values by `section.key`. A key without a section, such as `fetch`, is an answer that no file
+/// has.
 #[derive(Clone)]
 pub(crate) struct Answers {
     in_file: BTreeMap<String, String>,
     now: BTreeMap<String, String>,
 }
 
-/// `Config` shows an absolute path under this key. The path is made from `working_dir` and
-/// `csv_filename`, so setup does not write it back.
+/// `Config` makes the path of this key absolute, from `working_dir` and `csv_filename`. So setup
+/// does not write this path into the file.
 const CSV: &str = "paths.csv_filename";
 
 impl Answers {
-    /// The values of a configuration.
     pub(crate) fn new(config: &Config) -> Self {
         let shown = config.show();
         let values = shown.lines().filter_map(|line| line.split_once('='));
@@ -25,7 +25,7 @@ impl Answers {
         Self { in_file: now.clone(), now }
     }
 
-    /// The value of a key; empty if it has none.
+    /// The value of a key, or an empty text.
     pub(crate) fn get(&self, key: &str) -> &str {
         self.now.get(key).map_or("", String::as_str)
     }
@@ -38,19 +38,18 @@ impl Answers {
         self.now.insert(key.to_owned(), value.to_owned());
     }
 
-    /// Sets a key if it has no value.
     pub(crate) fn set_default(&mut self, key: &str, value: &str) {
         if !self.is_set(key) {
             self.set(key, value);
         }
     }
 
-    /// Values of a list, as `Config` shows it.
+    /// The items of a list. In the text of `Config`, `, ` separates them.
     pub(crate) fn list(&self, key: &str) -> impl Iterator<Item = &str> {
         self.get(key).split(", ").filter(|value| !value.is_empty())
     }
 
-    /// Section, key and value of each answer that differs from the file.
+    /// Section, key and value of each answer that differs from the configuration file.
     pub(crate) fn changed(&self) -> impl Iterator<Item = (&str, &str, &str)> {
         let differs = |key: &str, value: &str| {
             key != CSV && self.in_file.get(key).map_or("", String::as_str) != value

@@ -30,7 +30,7 @@ fn clock(expression: &str) -> Option<String> {
     Some(format!("{} {} * * {days}", numbers(minutes, 59)?, numbers(hours, 23)?))
 }
 
-/// Reads `*`, `5`, `0/15`, or several of them with commas.
+/// Converts `*`, `5`, `0/15`, or a list such as `8,17` to the form of crontab(5).
 fn numbers(text: &str, most: u32) -> Option<String> {
     let number = |text: &str| {
         let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -50,7 +50,7 @@ fn numbers(text: &str, most: u32) -> Option<String> {
     Some(text.split(',').map(one).collect::<Option<Vec<_>>>()?.join(","))
 }
 
-/// Reads `Mon`, `Mon..Fri`, or several of them with commas.
+/// Converts `Mon`, `Mon..Fri`, or a list such as `Mon,Sat..Sun` to the form of crontab(5).
 fn weekdays(text: &str) -> Option<String> {
     let day = |text: &str| {
         let name = text.get(..3)?.to_ascii_lowercase();

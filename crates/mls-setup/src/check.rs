@@ -1,4 +1,4 @@
-//! Checks of values, in addition to those of the configuration reader.
+//! Checks of values that the configuration reader does not make.
 
 use std::io::Write;
 use std::path::Path;
@@ -16,7 +16,6 @@ use crate::question;
 use crate::system::{Scheduler, TargetSystem};
 use crate::units::SHIPPED_USER;
 
-/// What the checks need.
 pub(crate) struct Checks<'a> {
     pub(crate) system: &'a TargetSystem,
     pub(crate) installation: &'a Installation,
@@ -28,14 +27,14 @@ pub(crate) enum Check {
     Path,
     Paths,
     MailLog,
-    /// What the configuration reader accepts.
+    /// A value that the configuration reader accepts.
     Configured,
     Recipients,
     Schedule,
     ExtractionSchedule,
     User,
     OneOf(&'static [&'static str]),
-    /// What blocks addresses, or empty.
+    /// `nftables`, `postfix`, both, or empty.
     Enforcers,
     /// A host name or an IP address.
     Host,
@@ -45,13 +44,13 @@ pub(crate) enum Check {
     Text,
     /// Any text, or empty.
     OptionalText,
-    /// A file, or empty.
+    /// The path of a file, or empty.
     File,
-    /// A file that holds a password or a key, or empty.
+    /// The path of a file with a password or a key, or empty.
     SecretFile,
 }
 
-/// Keys that no question asks for.
+/// Checks of keys that setup does not ask for.
 const KEYS: [(&str, Check); 12] = [
     ("paths.working_dir", Check::Path),
     ("paths.state_dir", Check::Path),
@@ -67,12 +66,12 @@ const KEYS: [(&str, Check); 12] = [
     ("database.sql_export_dir", Check::Path),
 ];
 
-/// Keys of a section that need each other.
+/// A section, and two of its keys that must be set both or not at all.
 const PAIRS: [(&str, &str, &str); 2] =
     [("report", "smtp_user", "smtp_password_file"), ("database", "ssl_cert", "ssl_key")];
 
 impl Checks<'_> {
-    /// Fails with the first value that cannot be used, and the reason.
+    /// Checks all values. The error names the first wrong value and the reason.
     pub(crate) fn all(&self, answers: &Answers) -> Result<(), String> {
         for (key, check) in KEYS.into_iter().chain(question::checks()) {
             if answers.is_set(key) {
@@ -95,7 +94,7 @@ impl Checks<'_> {
         )
     }
 
-    /// Fails with the reason if a value of `key` cannot be used.
+    /// Checks a value of `key`. The error is the reason why the value cannot be used.
     pub(crate) fn value(&self, key: &str, check: Check, value: &str) -> Result<(), String> {
         refuse_if(value.contains(char::is_control), "a value must not have control characters")?;
         match check {
@@ -249,8 +248,8 @@ impl Checks<'_> {
     }
 }
 
-/// Asks the configuration reader. Its message also names a file that the user does not know, so
-/// keeps only the part that says what to give.
+/// Lets the configuration reader check a value. In the message of the reader, file and line are
+/// wrong, so returns only the words about what to give.
 fn accepted(key: &str, value: &str) -> Result<(), String> {
     let (section, key) = key.split_once('.').unwrap_or_default();
     let text = format!("[{section}]\n{key} = {value}\n");

@@ -1,16 +1,16 @@
-//! Finds containers of mail servers that log to the journal. The journal marks their entries only
-//! with the name of the container.
+//! Finds containers of mail servers that log to the journal. Only the name of the container shows
+//! which entries of the journal are theirs.
 
 use std::process::Command;
 
 use crate::system::{TargetSystem, run};
 
-/// Largest number of containers that are examined, and of entries of each.
+/// The largest number of containers to examine, and of entries to read from each container.
 const MAX_CONTAINERS: usize = 100;
 const MAX_ENTRIES: &str = "--lines=200";
 
-/// Returns a match for journalctl for each container whose name or newest entries look like those
-/// of a mail server. Commas separate the matches.
+/// Returns a match for journalctl for each container whose name or newest entries look like a mail
+/// server: `CONTAINER_NAME=postfix-mailcow`. Commas separate the matches.
 pub(crate) fn journal_matches(system: &TargetSystem) -> String {
     let names = ask(system, &["--field=CONTAINER_NAME"]);
     let matches =
@@ -23,8 +23,8 @@ pub(crate) fn journal_matches(system: &TargetSystem) -> String {
     matches.collect::<Vec<_>>().join(", ")
 }
 
-/// Whether a name has no comma and is safe to show. Any user can write an entry with this field,
-/// and setup shows the name on a terminal.
+/// Whether a name has no comma and is safe to show. Any user can write a journal entry with the
+/// field `CONTAINER_NAME`, and setup shows the name on a terminal.
 fn is_plain(name: &str) -> bool {
     !name.contains(',') && mls_event::display_text(name) == name
 }
@@ -37,7 +37,7 @@ fn has_its_words(entries: &str) -> bool {
     ["postfix/smtpd[", "-login: "].iter().any(|words| entries.contains(words))
 }
 
-/// The output of journalctl; empty if there is no journal.
+/// The output of journalctl. Empty if journalctl fails.
 fn ask(system: &TargetSystem, args: &[&str]) -> String {
     let mut journalctl = Command::new("journalctl");
     if !system.is_running() {

@@ -20,7 +20,7 @@ pub(crate) fn found(
     account: Option<&Account>,
 ) -> anyhow::Result<String> {
     let mut file = tempfile::NamedTempFile::new().context("creating a temporary file")?;
-    // Do not use a log file: root could create one that the service cannot write.
+    // Clear `log_file`: root could create a log file that the service cannot write.
     let text = edit::set(plan.configuration(), "general", "log_file", "");
     file.write_all(text.as_bytes()).context("writing a temporary file")?;
     let mut command = Command::new(installation.program("mls-sql"));

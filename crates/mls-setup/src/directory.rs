@@ -25,10 +25,9 @@ pub(crate) enum Maker {
     Service,
 }
 
-/// Creates `path` for the service user, in a directory that exists.
-/// Root creates it only in a directory that root owns and nobody else can replace. Otherwise the
-/// service user creates it. The kernel then checks what that user may do, even if links lead
-/// elsewhere.
+/// Creates `path` for the service user. The parent directory must exist. If root owns it and nobody
+/// else can replace it, root creates `path`. In all other cases, the service user creates `path`,
+/// and the kernel checks the rights of this user, even if a link leads elsewhere.
 pub(crate) fn make(
     system: &TargetSystem,
     path: &Path,
@@ -62,7 +61,7 @@ pub(crate) fn make(
     Ok(Maker::Service)
 }
 
-/// Removes a directory that [`make`] made, if it is empty.
+/// Removes a directory that [`make`] made. Fails if the directory is not empty.
 pub(crate) fn remove(
     system: &TargetSystem,
     path: &Path,
@@ -78,13 +77,13 @@ pub(crate) fn remove(
     run(command).map(drop)
 }
 
-/// Returns the real path of a directory, if it belongs to root and only root can replace it. A
-/// group may have write permission, as for `/var/log` if syslog does not run as root.
+/// If a directory belongs to root and only root can replace it, returns its real path. A group may
+/// have write permission, as for `/var/log` if syslog does not run as root.
 fn roots_directory(system: &TargetSystem, path: &Path) -> Option<PathBuf> {
     let real = fs::canonicalize(system.path(path)).ok()?;
     let meta = fs::metadata(&real).ok()?;
     let is_roots = meta.uid() == 0 && meta.mode() & 0o002 == 0;
-    // Check the path as given, and also the real path after root's links are followed.
+    // Check the given path, and also the real path to which links lead.
     let inside = Path::new("/").join(real.strip_prefix(system.root()).ok()?);
     let unchangeable = |path: &Path| path.parent().is_none_or(|p| is_roots_alone(system, p));
     (is_roots && unchangeable(path) && unchangeable(&inside)).then_some(real)
@@ -100,8 +99,8 @@ fn is_roots_alone(system: &TargetSystem, path: &Path) -> bool {
 }
 
 /// A group that may write to the parent can rename entries of the parent at any moment. So root
-/// creates the directory inside a private directory, gives it to the user through a descriptor, and
-/// then moves it to its place.
+/// creates the directory inside a private directory, changes its owner through a descriptor, and
+/// moves it into the parent.
 fn make_as_root(parent: &Path, name: &OsStr, service: &Account, mode: u32) -> io::Result<()> {
     let parent = open_directory(CWD, parent)?;
     let private = format!(".{}.{}", name.display(), std::process::id());

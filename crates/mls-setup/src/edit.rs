@@ -31,7 +31,7 @@ pub(crate) fn set(text: &str, section: &str, key: &str, value: &str) -> String {
     out
 }
 
-/// Whether `text` gives `key` in `section` a value, even an empty one.
+/// Whether `text` sets `key` in `section`. An empty value counts too.
 pub(crate) fn has_key(text: &str, section: &str, key: &str) -> bool {
     let lines: Vec<&str> = text.split(['\r', '\n']).collect();
     KeyLines::in_lines(&lines, section, key).key.is_some()
@@ -93,9 +93,9 @@ impl KeyLines {
         found
     }
 
-    /// Returns the indentation of a new key after line `after`: the indentation of the key that it
-    /// replaces, or of the next line. So the new key does not continue the value before it, and the
-    /// next line does not continue the new key.
+    /// Returns the indentation for a new key after line `after`: that of the line that the new key
+    /// replaces, or that of the next line. So the new key does not continue the value above, and
+    /// the next line does not continue the new key.
     fn indent<'a>(&self, lines: &[&'a str], after: usize) -> &'a str {
         if let Some(key) = self.key {
             return indent(lines[key]);
@@ -107,7 +107,7 @@ impl KeyLines {
     }
 }
 
-/// The blanks before a line.
+/// The spaces and tabs at the beginning of a line.
 fn indent(line: &str) -> &str {
     &line[..line.len() - line.trim_start().len()]
 }

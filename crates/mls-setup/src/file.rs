@@ -14,7 +14,7 @@ pub(crate) const CONFIGURATION: &str = "/etc/maillogsentinel.conf";
 
 #[derive(Clone, Debug)]
 pub(crate) struct NewFile {
-    /// The path in the system that is set up.
+    /// The path in the target system, such as `/etc/maillogsentinel.conf`.
     pub(crate) path: PathBuf,
     pub(crate) content: FileContent,
     pub(crate) readers: Readers,
@@ -28,11 +28,10 @@ pub(crate) enum FileContent {
     LinkTo(PathBuf),
 }
 
-/// Who may read a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Readers {
     Everybody,
-    /// Everybody, and everybody may run it.
+    /// Everybody may read and run the file.
     Runnable,
     /// Root and the group of the service.
     Service,
@@ -44,7 +43,7 @@ impl NewFile {
         Self { path: path.into(), content: FileContent::Text(text), readers: Readers::Everybody }
     }
 
-    /// Whether the system already has this file.
+    /// Whether the system already has this file with this content.
     pub(crate) fn is_in_place(&self, system: &TargetSystem, service: Option<&Account>) -> bool {
         let path = system.path(&self.path);
         match &self.content {
@@ -61,7 +60,7 @@ impl NewFile {
         }
     }
 
-    /// Writes the whole file or nothing. The directory must be one that only root can write to.
+    /// Writes the whole file or nothing. Only root may have the right to write to the directory.
     pub(crate) fn write(&self, system: &TargetSystem, service: Option<&Account>) -> io::Result<()> {
         let path = system.path(&self.path);
         let new = beside(&path);
@@ -126,7 +125,7 @@ impl Saved {
     }
 }
 
-/// Whether an account may read a file, judged by its mode.
+/// Whether the mode and the owner of a file let an account read it.
 fn may_read(meta: &Metadata, account: &Account) -> bool {
     let bit = match (meta.uid() == account.uid, meta.gid() == account.gid) {
         (true, _) => 0o400,
@@ -141,7 +140,7 @@ pub(crate) fn beside(path: &Path) -> PathBuf {
     path.with_added_extension("setup-new")
 }
 
-/// Creates a new file. Nobody else can read it before its mode is set, because it may hold a
+/// Creates a new file. Until the mode is set, only root can read the file, because it may contain a
 /// password. Fails if the name exists, for example as a symbolic link. Later steps use only the
 /// descriptor.
 fn create(

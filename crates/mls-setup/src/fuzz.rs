@@ -1,4 +1,4 @@
-//! Checks for any input bytes, for `tests/fuzz`. A function panics if its check fails.
+//! Checks for `tests/fuzz`. Each function takes any bytes, and panics if a check fails.
 
 #![expect(clippy::expect_used, reason = "a failed check must stop the run")]
 
@@ -8,7 +8,7 @@ use mls_config::Config;
 
 use crate::{calendar, edit};
 
-/// A configuration file: a key that was set has its new value, and other keys keep their values.
+/// After `edit::set`, the key must have the new value, and other keys their old values.
 pub fn edit(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else { return };
     if let Some(fields) = calendar::cron_fields(text) {

@@ -11,7 +11,7 @@ use mls_diag::OnFile;
 
 use crate::file::{FileContent, NewFile, Readers};
 
-/// The place from which this program runs.
+/// From where this program runs.
 pub(crate) enum Installation {
     Package { programs: PathBuf },
     SourceTree { tree: PathBuf, programs: PathBuf },
@@ -20,7 +20,6 @@ pub(crate) enum Installation {
 const INSTALLED_PROGRAMS: &str = "/usr/local/bin";
 
 impl Installation {
-    /// Finds out from where this program runs.
     pub(crate) fn find() -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("finding this program")?;
         let programs = program.parent().unwrap_or(Path::new("/")).to_owned();
@@ -70,7 +69,7 @@ impl Installation {
         let front_end = tree.join("scripts/maillogsentinel");
         let target = Path::new(INSTALLED_PROGRAMS).join("maillogsentinel");
         files.push(copy(front_end, target, Readers::Runnable));
-        // The front end reads the pipelines in the units, with or without systemd.
+        // Also without systemd, the front end reads the pipelines in the units.
         copy_tree(&tree.join("systemd"), Path::new("/usr/local/lib/systemd/system"), &mut files)?;
         files.retain(|file| {
             !file.path.ends_with("sysusers.conf") && !file.path.ends_with("tmpfiles.conf")
@@ -95,8 +94,8 @@ pub(crate) fn installed_files(root: &Path) -> Vec<PathBuf> {
     for directory in ["bin", "lib/systemd/system", "share"] {
         collect(&root.join("usr/local").join(directory), &mut found);
     }
-    // The package and a source tree install `block.nft` at the same path. The file is from the
-    // source tree if the source tree has installed its unit and the package has not.
+    // The package and a source tree install `block.nft` at the same path. If only the source tree
+    // has installed the unit of this file, the file is from the source tree.
     let unit = "lib/systemd/system/maillogsentinel-block-nft.service";
     let is_packaged = root.join("usr").join(unit).exists();
     let rules = root.join("usr/share/maillogsentinel/block.nft");

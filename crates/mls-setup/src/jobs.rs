@@ -11,11 +11,11 @@ pub(crate) const PATTERNS: [&str; 2] = ["maillogsentinel*", "ipinfo-update*"];
 pub(crate) struct Job {
     pub(crate) service: &'static str,
     pub(crate) timer: &'static str,
-    /// The configuration key of its schedule.
+    /// The configuration key of the schedule.
     pub(crate) schedule: &'static str,
-    /// The service that runs all the time, if the schedule is `follow`.
+    /// If the schedule is `follow`, this service does the job all the time.
     pub(crate) follow: Option<&'static str>,
-    /// Whether the service has an `[Install]` section, because other units want it.
+    /// If the service is enabled, the digest starts it first.
     pub(crate) is_wanted_by_units: bool,
     /// Whether this configuration needs the job.
     pub(crate) is_needed: fn(&Answers) -> bool,
@@ -54,7 +54,8 @@ pub(crate) const JOBS: [Job; 10] = [
         timer: "maillogsentinel-logins.timer",
         follow: Some("maillogsentinel-logins-follow.service"),
         is_needed: records_logins,
-        // The same command: `maillogsentinel` records failures and logins in one run.
+        // One run of `maillogsentinel` records failures and logins, so use the command of
+        // `EXTRACTION`.
         ..EXTRACTION
     },
     Job {
@@ -63,7 +64,7 @@ pub(crate) const JOBS: [Job; 10] = [
         follow: Some("maillogsentinel-load-follow.service"),
         is_wanted_by_units: false,
         is_needed: loads,
-        // The same command: `maillogsentinel` also loads the database in that run.
+        // The run of `EXTRACTION` also loads the database, so use its command.
         ..EXTRACTION
     },
     timed! {
@@ -92,10 +93,10 @@ pub(crate) const JOBS: [Job; 10] = [
     },
 ];
 
-/// The service that writes the metrics for Prometheus. systemd creates and removes its directory.
+/// The service that writes the metrics for Prometheus. systemd creates and removes the directory of
+/// the metrics.
 pub(crate) const METRICS_SERVICE: &str = "maillogsentinel-metrics.service";
 
-/// The timer that starts [`METRICS_SERVICE`].
 pub(crate) const METRICS_TIMER: &str = "maillogsentinel-metrics.timer";
 
 /// The configuration key of its schedule.
@@ -119,7 +120,6 @@ pub(crate) fn writes_metrics(answers: &Answers) -> bool {
     answers.get(METRICS_SCHEDULE) != "never"
 }
 
-/// Whether successful logins are recorded too.
 pub(crate) fn records_logins(answers: &Answers) -> bool {
     answers.get("logins.record") == "yes"
 }
@@ -131,7 +131,6 @@ fn removes_data(answers: &Answers) -> bool {
         || (has_database(answers) && answers.is_set("retention.database_days"))
 }
 
-/// Whether the configuration names a database.
 pub(crate) fn has_database(answers: &Answers) -> bool {
     answers.is_set("database.db_type")
 }
@@ -180,8 +179,8 @@ impl Job {
 /// A unit that no schedule of the configuration starts.
 pub(crate) struct Companion {
     pub(crate) unit: &'static str,
-    /// The service that this unit starts, or the unit itself if it is a service. `None` if this
-    /// service does not run as the service user.
+    /// If the unit is a service, the unit itself, else the service that the unit starts. `None` if
+    /// this service does not run as the service user.
     pub(crate) service: Option<&'static str>,
     /// The files that a path unit watches.
     pub(crate) watched: fn(&Answers) -> Vec<PathBuf>,
@@ -228,14 +227,14 @@ const fn companion_service(unit: &'static str, is_needed: fn(&Answers) -> bool) 
     Companion { unit, service: Some(unit), watched: |_| Vec::new(), is_needed }
 }
 
-/// The key that says what blocks addresses.
+/// The key with the programs that block addresses.
 pub(crate) const ENFORCE: &str = "block.enforce";
 
 fn enforces(answers: &Answers, name: &str) -> bool {
     answers.list(ENFORCE).any(|there| there == name)
 }
 
-/// Whether a unit is a service that does not end by itself.
+/// Whether a unit runs until somebody stops it.
 pub(crate) fn runs_all_the_time(unit: &str) -> bool {
     JOBS.iter().any(|job| job.follow == Some(unit))
         || COMPANIONS.iter().any(|companion| companion.unit == unit)

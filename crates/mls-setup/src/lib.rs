@@ -6,7 +6,7 @@
 //! units and the manual pages there.
 //!
 //! # Writes
-//! - `/etc/maillogsentinel.conf`: the configuration. The old one becomes
+//! - `/etc/maillogsentinel.conf`: the configuration. The old configuration becomes
 //!   `maillogsentinel.conf.bak`.
 //! - `/etc/systemd/system/UNIT.d/setup.conf`: user, writable directories and schedule of each unit
 //!   in use.
@@ -18,28 +18,27 @@
 //! - `/usr/local`: tools, units and manual pages, and `/usr/share/maillogsentinel/block.nft`: from
 //!   a source tree only.
 //!
-//! Setup creates the user `maillogsentinel`, if the configuration names no other service user. It
-//! adds the service user to the groups `adm` and `systemd-journal`.
+//! If the configuration names no other service user, setup creates the user `maillogsentinel`.
+//! Setup adds the service user to the groups `adm` and `systemd-journal`.
 //!
 //! # The Python original
-//! `--migrate` takes over from the Python original. It reads the configuration of the original,
-//! stops its units and moves them to `UNIT.original`, and keeps its user. Then it converts the
-//! data:
+//! `--migrate` replaces the Python original. It reads the configuration of the original, stops its
+//! units and moves them to `UNIT.original`, and keeps its user. Then it converts the data:
 //!
-//! - The CSV is converted. Setup compares the rows of each day before and after.
-//! - The position in the log is kept: the first run continues from it.
+//! - The CSV is converted. Setup compares the number of rows of each day before and after.
+//! - The position in the log is kept: the first run continues at this position.
 //! - Rows that were exported as SQL are not exported again.
 //! - SQL files that were not imported yet are converted. The next import runs the new files.
 //! - The table in an SQLite database is converted; dates become UTC.
 //!
 //! Each old file is kept as `NAME.original`; old SQL files are moved to the directory `original`. A
-//! second run changes nothing. If a run is interrupted, the next one finishes it.
+//! second run changes nothing. If a run is interrupted, the next run finishes the migration.
 //! `--migrate-data --config FILE` converts only the data. The owner of the data must run it.
 //!
 //! # Guarantees
 //! - Setup shows every change before it makes the change.
-//! - All or nothing: if a step fails or a signal arrives, setup undoes all earlier steps, the last
-//!   one first.
+//! - All or nothing: if a step fails or a signal arrives, setup undoes all earlier steps, in
+//!   reverse order.
 //! - Ctrl-C at a question leaves the machine unchanged, and setup says so.
 //! - Setup runs as root, so it never follows a symbolic link that the service user, or a group that
 //!   may write to `/var/log`, could have created.
@@ -94,7 +93,7 @@ pub use args::Args;
 ///
 /// # Errors
 /// See the guarantees above. After an error, the machine is as before, with one exception: if the
-/// migration of the data or the first run of the service fails, the setup stays.
+/// migration of the data or the first run of the service fails, all changes stay.
 #[expect(clippy::needless_pass_by_value, reason = "the shape of every tool's run")]
 pub fn run(args: Args, _: Config) -> anyhow::Result<()> {
     let signals = signals::Signals::catch()?;

@@ -15,7 +15,7 @@ pub(crate) fn file(answers: &Answers, account: Option<&Account>) -> Option<NewFi
     }
     let user = answers.get("systemd.user");
     let group = account.map_or(user, |account| &account.group);
-    // A service that runs all the time keeps the log open.
+    // A service that runs all the time does not close the log, so logrotate must truncate the log.
     let keeps_open = JOBS.iter().any(|job| job.when(answers) == When::AllTheTime);
     let how = if keeps_open { "copytruncate" } else { "nocreate" };
     let text = format!(

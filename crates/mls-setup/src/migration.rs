@@ -1,8 +1,8 @@
-//! `--migrate`: turns an installation of the Python original into one of this version.
+//! `--migrate`: turns an installation of the Python original into an installation of this version.
 //!
-//! Root's part is an ordinary setup with the answers from the original's configuration. It moves
-//! away the units of the original, because they would hide those of the package. The data part runs
-//! as the owner of the data, because root must not follow links that this user can create.
+//! Root runs an ordinary setup with the answers from the original's configuration. This setup moves
+//! away the units of the original, because they would hide the units of the package. The owner of
+//! the data converts the data, because root must not follow links that this user can create.
 
 pub(crate) mod data;
 mod legacy_csv;
@@ -56,7 +56,7 @@ pub(crate) fn original_units(system: &TargetSystem) -> Vec<&'static str> {
 }
 
 /// Adds answers that the configuration of the original does not contain: paths that were fixed in
-/// its code, and the owner of its data.
+/// the code of the original, and the owner of the data.
 pub(crate) fn complete(answers: &mut Answers, system: &TargetSystem) -> anyhow::Result<()> {
     refuse_crontabs(system)?;
     let working_dir = answers.get("paths.working_dir").to_owned();
@@ -155,7 +155,7 @@ pub(crate) fn configuration(
     )))
 }
 
-/// Converts the data as its owner, and then starts the units.
+/// As the owner of the data, converts the data. Then starts the units.
 pub(crate) fn finish(
     system: &TargetSystem,
     installation: &Installation,

@@ -24,27 +24,26 @@ pub(crate) const GROUPS: [&str; 2] = ["adm", "systemd-journal"];
 pub(crate) const OWN_DIRECTORIES: [&str; 2] =
     ["/var/log/maillogsentinel", "/var/lib/maillogsentinel"];
 
-/// The directory that systemd creates for the metrics. Everybody may read in it.
+/// The directory that systemd creates for the metrics. Everybody may read the directory.
 pub(crate) const METRICS_DIRECTORY: &str = "/var/cache/maillogsentinel";
 
-/// Everything that setup will do.
 pub(crate) struct Plan {
     pub(crate) user: String,
     pub(crate) files: Vec<NewFile>,
-    /// Files of an earlier setup that this one does not write.
+    /// Files of an earlier setup that are no longer needed. Setup removes them.
     pub(crate) stale: Vec<PathBuf>,
     pub(crate) directories: Vec<PathBuf>,
     /// The members of `directories` that everybody may read. They contain only metrics.
     public_directories: Vec<PathBuf>,
     pub(crate) switches: Switches,
-    /// Units of the Python original, which would hide those of the package.
+    /// Units of the Python original that would hide the units of the package.
     pub(crate) original_units: Vec<&'static str>,
-    /// What the administrator may not expect.
+    /// A hint about something that the administrator may not expect.
     pub(crate) note: Option<String>,
 }
 
 impl Plan {
-    /// Plans the setup for these answers. `base` is the configuration text that they change.
+    /// Plans the setup for these answers. `base` is the configuration before the answers change it.
     pub(crate) fn new(
         system: &TargetSystem,
         installation: &Installation,
@@ -158,14 +157,14 @@ pub(crate) fn scheduled_files() -> Vec<PathBuf> {
     files
 }
 
-/// The configuration file: the base, with the answers that differ.
+/// The configuration file: `base` with the changed answers.
 fn configuration(system: &TargetSystem, answers: &Answers, base: &str) -> anyhow::Result<NewFile> {
     let mut text = base.to_owned();
     for (section, key, value) in answers.changed() {
         text = edit::set(&text, section, key, value);
     }
-    // Check that the tools accept the new configuration. This function gives no warnings, because
-    // reading the base has given them.
+    // Check that the tools accept the new configuration. Do not warn about unknown keys again: the
+    // reader of `base` has already warned.
     if text != base {
         Config::without_effect(Path::new(CONFIGURATION), &text)?;
     }
@@ -205,7 +204,7 @@ fn public_directories(answers: &Answers, private: &[PathBuf]) -> Vec<PathBuf> {
     directory.into_iter().filter(|directory| !is_private(directory)).collect()
 }
 
-/// A sentence if the units hide the metrics from all other users.
+/// If the units hide the metrics from all other users, a sentence that says so.
 fn hidden_metrics(answers: &Answers) -> Option<String> {
     let file = Path::new(answers.get("paths.metrics_file"));
     let own = OWN_DIRECTORIES.iter().find(|own| file.starts_with(own));

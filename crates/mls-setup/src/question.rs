@@ -24,25 +24,25 @@ pub(crate) const FETCH: &str = "fetch";
 /// The key of an answer: whether to send a test mail at the end. The configuration has no such key.
 pub(crate) const TEST_MAIL: &str = "test_mail";
 
-/// The key of the matches for further entries of the journal. The entries of this machine's mail
+/// The key of matches for additional entries of the journal. The entries of this machine's mail
 /// servers are always read.
 pub(crate) const JOURNAL_MATCH: &str = "paths.journal_match";
-/// The matches for containers that setup has found; not a key of the configuration.
+/// The key of an answer: matches for the containers that setup has found. Not in the configuration.
 pub(crate) const MAIL_CONTAINERS: &str = "mail_containers";
 
 /// The key of the mail servers whose lines are read.
 const DAEMONS: &str = "parse.daemons";
 
-/// Keys, each with another key that it needs. If the other key has no value, setup clears the first
-/// one.
+/// Pairs of keys: the first key needs the second key. If the second key has no value, setup clears
+/// the first key.
 const DEPENDENT: [(&str, &str); 3] = [
     (ENFORCE, "alert.ip"),
     ("report.smtp_password_file", "report.smtp_user"),
     ("database.ssl_key", "database.ssl_cert"),
 ];
 
-/// Keys, each with the keys that depend on its value. If its value changes, setup clears their
-/// values.
+/// Pairs of a key and the keys that depend on it. If the value of the key changes, setup clears the
+/// dependent keys.
 const BELONGING: [(&str, &[&str]); 3] = [
     (
         "report.smtp_host",
@@ -62,8 +62,8 @@ const BACK: &str = "<";
 
 const YES_OR_NO: Check = Check::OneOf(&["yes", "no"]);
 
-/// Declares the questions: the key, the kind of its value, the text, when it is asked, and the default
-/// if the configuration has no value.
+/// Declares the questions. A question has a key, a check of the value, a text, a condition for
+/// asking, and a default if the configuration has no value.
 macro_rules! questions {
     ($($key:expr, $check:expr, $text:literal $(, if $is_asked:expr)? $(, default $default:literal)?;)+) => {
         const QUESTIONS: &[Question] = &[$(Question {
@@ -230,7 +230,7 @@ pub(crate) fn interview(
     Ok(())
 }
 
-/// Asks until the answer can be used. Returns false to go back.
+/// Asks until the answer can be used. Returns false if the user wants the previous question.
 fn ask(
     terminal: &mut Terminal<'_>,
     checks: &Checks<'_>,

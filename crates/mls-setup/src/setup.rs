@@ -18,7 +18,6 @@ use crate::terminal::{Terminal, say};
 use crate::trial::Trial;
 use crate::{action_log, container, database, edit, migration, show, transaction, uninstall};
 
-/// Runs the setup with these arguments.
 pub(crate) fn run(args: &Args, signals: &Signals) -> anyhow::Result<()> {
     let system = TargetSystem::open(&args.root)?;
     let changes_this_machine = system.is_running() && !args.dry_run;
@@ -78,7 +77,7 @@ pub(crate) fn run(args: &Args, signals: &Signals) -> anyhow::Result<()> {
     say(&format!("Done.{hint}\n"))
 }
 
-/// Returns the answers, and the configuration text that they change.
+/// Returns the answers, and the configuration text that the answers change.
 fn answers(
     args: &Args,
     system: &TargetSystem,
@@ -99,8 +98,8 @@ fn answers(
     {
         answers.set("paths.mail_log", "journal");
     }
-    // The guide of the Python original does not name `log_file`. So set the key if the file does
-    // not have it. A key with an empty value means no log, and stays empty.
+    // If the file does not have the key `log_file`, set it: the guide of the Python original does
+    // not name this key. An empty value means no log, and stays empty.
     if !edit::has_key(&base, "general", "log_file") {
         let log = format!("{}/maillogsentinel.log", answers.get("paths.working_dir"));
         answers.set_default("general.log_file", &log);
@@ -114,7 +113,7 @@ fn answers(
     if has_database(&answers) && !current.exists() && !args.mode.migrate {
         answers.set_default(MODE, "load");
     } else if has_database(&answers) && args.mode.interactive {
-        // An empty value means `files`, so offer that.
+        // An empty value means `files`, so offer `files`.
         answers.set_default(MODE, "files");
     }
     if args.mode.interactive {

@@ -67,7 +67,7 @@ fn jobs(plan: &Plan, system: &TargetSystem) -> Vec<String> {
     ]
 }
 
-/// Shows a new text without its comments. If it replaces another text, shows the lines that differ.
+/// Shows a new file without its comments. If the file exists, shows the lines that differ.
 fn changes(path: &Path, new: &str) -> Vec<String> {
     let Ok(old) = fs::read_to_string(path) else {
         let lines = new.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));

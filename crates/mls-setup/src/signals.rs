@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-/// The error after a signal. Setup undoes its steps.
+/// The error after a signal. Setup has undone its steps, or has tried to.
 #[derive(Debug, thiserror::Error)]
 #[error("interrupted: {}", if *is_undone { "nothing was changed" } else { "some changes remain" })]
 pub(crate) struct Interrupted {

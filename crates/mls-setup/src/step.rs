@@ -16,13 +16,11 @@ use crate::plan::OWN_DIRECTORIES;
 use crate::system::{Account, Scheduler, TargetSystem, run};
 
 pub(crate) enum Step {
-    /// The first step. It notes which units run now, and its undo starts them again.
+    /// The first step. Notes which units run now. If setup is undone, starts these units again.
     NoteRunningUnits,
-    /// Creates the service user.
     CreateUser,
-    /// Adds the service user to a group.
     JoinGroup(&'static str),
-    /// Keeps a copy of a file, with its owner and mode.
+    /// Copies a file with its owner and mode.
     BackUp {
         from: PathBuf,
         to: PathBuf,
@@ -58,7 +56,7 @@ pub(crate) enum Undo {
 /// The changes of a setup, and how each of them is undone.
 pub(crate) struct Changes<'a> {
     pub(crate) system: &'a TargetSystem,
-    /// The name of the service user, because a step may create this user.
+    /// Only the name of the service user, because a step may create this user later.
     user: &'a str,
     pub(crate) undo: Vec<Undo>,
 }
@@ -96,7 +94,7 @@ impl<'a> Changes<'a> {
         let output = run(command)?;
         let text = String::from_utf8_lossy(&output.stdout);
         let units = text.lines().filter_map(|line| line.split_whitespace().next());
-        // A service that a timer has started ends by itself.
+        // Do not restart a service that a timer has started: such a service ends by itself.
         let lasting = |unit: &&str| !unit.ends_with(".service") || jobs::runs_all_the_time(unit);
         self.undo.push(Undo::ReloadAndRestart(units.filter(lasting).map(str::to_owned).collect()));
         Ok(None)
@@ -130,7 +128,7 @@ impl<'a> Changes<'a> {
     }
 
     fn join_group(&mut self, user: &str, group: &'static str) -> anyhow::Result<Option<String>> {
-        // Without systemd there may be no journal, and then no group that reads it.
+        // Without systemd, the group `systemd-journal` may not exist.
         let Some(members) = self.system.members(group) else { return Ok(None) };
         if members.iter().any(|member| member == user) {
             return Ok(None);
@@ -191,7 +189,7 @@ impl<'a> Changes<'a> {
         let Some(saved) = saved else { return Ok(None) };
         self.undo.push(Undo::Restore { path: host_path.clone(), saved });
         fs::remove_file(&host_path).on_file("removing", path)?;
-        // Remove the directory together with its last drop-in.
+        // If the directory has no other drop-in, remove the directory too.
         if let Some(parent) =
             host_path.parent().filter(|parent| parent.extension().is_some_and(|e| e == "d"))
             && fs::read_dir(parent).on_file("reading", parent)?.next().is_none()
@@ -221,12 +219,11 @@ impl<'a> Changes<'a> {
 
     fn disable(&mut self, unit: &'static str) -> anyhow::Result<Option<String>> {
         if self.system.is_running() {
-            // Otherwise a unit that is no longer used could stay failed, and mls-status would
-            // report it.
+            // If a unit is no longer used, it must not stay failed: mls-status would report it.
             let _ = run(self.system.systemctl(&["stop", unit]));
             let _ = run(self.system.systemctl(&["reset-failed", unit]));
             if unit == jobs::METRICS_TIMER {
-                // Otherwise node_exporter would still export old numbers.
+                // node_exporter must not continue to export old numbers.
                 let _ =
                     run(self.system.systemctl(&["clean", "--what=cache", jobs::METRICS_SERVICE]));
             }
@@ -270,8 +267,8 @@ impl fmt::Display for Undo {
 }
 
 impl Undo {
-    /// Undoes a change. Its commands run in the background, so Ctrl-C at the terminal does not end
-    /// them.
+    /// Undoes a change. The commands run in their own process group, so Ctrl-C at the terminal does
+    /// not end them.
     pub(crate) fn run(self, system: &TargetSystem) -> anyhow::Result<()> {
         let command = match self {
             Self::Restore { path, saved } => {
@@ -335,10 +332,12 @@ fn create_directory(path: &Path) -> std::io::Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755))
 }
 
-/// Directories of other programs. Their names look like those of drop-in directories.
+/// Directories of other programs, which setup must not remove. Like directories of drop-ins, they
+/// end with `.d`.
 const ALWAYS_THERE: [&str; 2] = ["/etc/logrotate.d", "/etc/cron.d"];
 
-/// Returns the user and group of the service's own directory that `path` is in.
+/// If `path` is in a directory of [`OWN_DIRECTORIES`], returns the user and group of this
+/// directory.
 ///
 /// If the service user changes, the directory still belongs to the old user, so the old user must
 /// create `path`. When a service starts, systemd gives the directory and its content to the new

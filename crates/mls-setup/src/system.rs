@@ -7,20 +7,19 @@ use std::process::{Command, Output, Stdio};
 use anyhow::Context;
 use mls_diag::{Exit, OrExit};
 
-/// The running machine, or a directory with the files of another one.
+/// The running machine, or a directory with the files of another machine.
 pub(crate) struct TargetSystem {
     root: PathBuf,
     pub(crate) scheduler: Scheduler,
 }
 
-/// The program that starts jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scheduler {
     Systemd,
     Cron,
 }
 
-/// A line of passwd(5) and the name of its primary group.
+/// A user of passwd(5), with the name of the primary group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Account {
     pub(crate) uid: u32,
@@ -85,8 +84,8 @@ impl TargetSystem {
         Some(members.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect())
     }
 
-    /// Reads the line of the user or group that has this value in a field. A running machine may get
-    /// them from LDAP or another source.
+    /// Reads the line of the user or group whose field number `field` is `value`. On a running
+    /// machine, users and groups may come from LDAP or another source.
     fn entry(&self, database: &str, field: usize, value: &str) -> Option<String> {
         if self.is_running() {
             let output = Command::new("getent").args([database, "--", value]).output().ok()?;
@@ -127,7 +126,7 @@ impl TargetSystem {
     }
 }
 
-/// Runs a command until it ends. An error contains its standard error.
+/// Runs a command until it ends. The error contains the standard error of the command.
 pub(crate) fn run(mut command: Command) -> anyhow::Result<Output> {
     let name = describe(&command);
     let output = command

@@ -69,7 +69,6 @@ impl<'a> Terminal<'a> {
     }
 }
 
-/// Writes to standard output and flushes it.
 pub(crate) fn say(text: &str) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("writing standard output")

@@ -4,8 +4,8 @@ use crate::signals::{Interrupted, Signals};
 use crate::step::{Changes, Step, Undo};
 use crate::system::TargetSystem;
 
-/// Applies the steps in order, for the service user `user`, and returns what was done. If one fails
-/// or a signal arrives, it undoes all of them, the last one first, and returns the error.
+/// Applies the steps in order, for the service user `user`, and returns what was done. If a step
+/// fails or a signal arrives, undoes all steps in reverse order, and returns the error.
 pub(crate) fn apply(
     system: &TargetSystem,
     user: &str,
@@ -157,7 +157,7 @@ mod tests {
         assert!(count > 20, "{count}");
         for n in 0..=count {
             let mut steps = steps(&system, conf);
-            // A directory cannot be below a file.
+            // This step fails: no directory can be below a file.
             let file = NewFile::text("/etc/passwd/file", String::new());
             steps.insert(n, Step::Write(file));
             assert!(apply(&system, SHIPPED_USER, &steps, &signals).is_err());

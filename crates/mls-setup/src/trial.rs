@@ -1,5 +1,5 @@
-//! Runs the service once, right after the setup. If the service does not work, the administrator is
-//! still there to read why.
+//! Runs the service once, right after the setup. If the service does not work, the administrator
+//! can read why at once.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -51,8 +51,8 @@ impl<'a> Trial<'a> {
         trial
     }
 
-    /// Downloads the country and AS databases if the answers ask for it, reads the log once, and prints what was
-    /// recorded.
+    /// If the answers say so, downloads the country and AS databases and sends a test mail. Then
+    /// reads the log once, and prints what was recorded.
     pub(crate) fn run(&self, user: &str) -> anyhow::Result<()> {
         let account = self.system.service(user)?;
         if self.answers.get(FETCH) == "yes"
@@ -127,7 +127,7 @@ impl<'a> Trial<'a> {
         run(self.system.systemctl(&["start", unit])).map(drop).map_err(|_| does_not_work(unit))
     }
 
-    /// Fails if a service that must run all the time has stopped.
+    /// Fails if a service that must run all the time has stopped or was restarted.
     fn watch(&self, unit: &str) -> anyhow::Result<()> {
         let begun = Instant::now();
         while begun.elapsed() < WATCHED {
@@ -157,8 +157,8 @@ impl<'a> Trial<'a> {
         command
     }
 
-    /// The number of rows in a CSV. It is read as the owner of the file, because the user of the
-    /// service may have changed.
+    /// The number of rows in a CSV. Reads the CSV as the owner of the file, because the service
+    /// user may have changed.
     fn rows(&self, key: &str) -> u64 {
         let csv = PathBuf::from(self.answers.get(key));
         let Ok(meta) = fs::symlink_metadata(&csv) else { return 0 };

@@ -81,9 +81,9 @@ fn steps(system: &TargetSystem, switches: &Switches, files: Vec<PathBuf>) -> Vec
     steps
 }
 
-/// Removes the times at which the timers last fired. Otherwise a later setup would at once start
-/// each job that was due in between. Only timers are cleaned: for a service, this command would
-/// remove the state directory.
+/// Removes the times at which the timers last started jobs. With these times, a later setup would
+/// at once start each job that was due since the uninstallation. Cleans only timers: for a service,
+/// this command would remove the state directory.
 fn forget(system: &TargetSystem, switches: &Switches) {
     for unit in &switches.disable {
         if Path::new(unit).extension().is_some_and(|kind| kind == "timer") {

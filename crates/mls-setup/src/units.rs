@@ -10,7 +10,6 @@ use crate::system::Account;
 /// The user in the units of the package.
 pub(crate) const SHIPPED_USER: &str = "maillogsentinel";
 
-/// Units to enable and disable.
 #[derive(Debug, Default)]
 pub(crate) struct Switches {
     pub(crate) enable: Vec<&'static str>,

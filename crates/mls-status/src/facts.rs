@@ -43,8 +43,8 @@ pub(crate) fn collect(path: &Path, config: &Config) -> Status {
     Status { healthy: problems.is_empty(), problems, ..status }
 }
 
-/// Counts what is recorded and exported, and what is not yet. Returns a problem for each number that
-/// is needed and not known.
+/// Counts the attempts that are recorded and exported, and the attempts that are not yet. If a
+/// number is needed and cannot be found, also returns a problem.
 fn attempts(tools: &Tools<'_>, config: &Config) -> (Status, Vec<String>) {
     let paths = &config.paths;
     let mut problems = Vec::new();
@@ -150,8 +150,8 @@ fn database(tools: &Tools<'_>) -> (Database, Option<String>) {
         display_text(value.unwrap_or("")).into_owned()
     };
     let last_load = value("last_commit");
-    // A time without a number of rows means that an older version, which did not count rows, has
-    // committed too.
+    // If there is a time but no number of rows, an older version has committed too. It did not
+    // count rows, so the number is not known.
     let loaded = value("rows").parse().ok().or(last_load.is_empty().then_some(0));
     let not_loaded = tools.attempts(&[
         "mls-sql cursor",

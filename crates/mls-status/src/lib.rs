@@ -1,9 +1,9 @@
 //! `mls-status` says whether the service works, and why not.
 //!
 //! # Reads
-//! mls-status reads the configuration and the files of the service. It asks systemd about the units,
-//! and runs the other tools. They count what is recorded and what is not yet, and check the database,
-//! the mail settings and the IP databases. Without systemd, mls-status reads the table of cron.
+//! mls-status reads the configuration and the files of the service. It asks systemd about the
+//! units, and runs the other tools. These tools count attempts that are recorded and that are not
+//! recorded yet. They check the database,
 //!
 //! # Writes
 //! mls-status writes sentences for people to standard output. The first line is `healthy`, or there is
@@ -86,7 +86,7 @@ fn print(status: &Status, config: Option<&Config>, json: bool) -> anyhow::Result
     out.flush()
 }
 
-/// Returns the state of the service, and its configuration if it is set up.
+/// Returns the state of the service. If the service is set up, also returns the configuration.
 fn look(path: &Path) -> anyhow::Result<(Status, Option<Config>)> {
     let not_set_up = |why: String| {
         let problem = format!("not set up{why}: run maillogsentinel --setup --interactive");
@@ -97,7 +97,7 @@ fn look(path: &Path) -> anyhow::Result<(Status, Option<Config>)> {
     }
     let config = Config::load(path)?;
     if uzers::get_effective_uid() == 0 {
-        // The tools would follow the links of the service user, with the rights of root.
+        // Root must not run the tools: they would follow links that the service user made.
         let name = config.systemd.user.as_deref().unwrap_or_default();
         match uzers::get_user_by_name(name) {
             None if name.is_empty() => return Ok(not_set_up(String::new())),

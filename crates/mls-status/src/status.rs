@@ -34,7 +34,7 @@ pub(crate) struct Database {
     pub(crate) loaded: Option<u64>,
     pub(crate) not_loaded: Option<u64>,
     pub(crate) last_load: String,
-    /// The database and the source; `None` if the database cannot be used.
+    /// The name of the database, and the source. `None` if the database cannot be used.
     #[serde(skip)]
     pub(crate) name: Option<String>,
 }

@@ -32,12 +32,11 @@ fn timer(service: &str) -> String {
     format!("{name}.timer")
 }
 
-/// The name of the service that does the same job all the time. Not every job has such a service.
+/// The service that does the job of `service` all the time. Some jobs have no such service.
 fn follow(service: &str) -> String {
     format!("{service}-follow.service")
 }
 
-/// Whether systemd runs on this machine.
 pub(crate) fn runs_here() -> bool {
     Path::new("/run/systemd/system").is_dir()
 }
@@ -96,7 +95,7 @@ impl Units {
         Self(shown.split("\n\n").filter_map(unit).collect())
     }
 
-    /// A property; empty if it is not known.
+    /// A property of a unit. Empty if the property is not known.
     fn get(&self, unit: &str, property: &str) -> &str {
         self.0.get(unit).and_then(|properties| properties.get(property)).map_or("", String::as_str)
     }
@@ -112,7 +111,7 @@ impl Units {
         ["active", "reloading"].contains(&self.get(unit, "ActiveState"))
     }
 
-    /// A sentence about each unit that failed, or that should be active and is not.
+    /// A sentence about each unit that failed, or that is not active but should be.
     pub(crate) fn problems(&self, config: &Config) -> Vec<String> {
         let mut problems = expected_units(config);
         problems.retain(|unit| !self.is_active(unit));

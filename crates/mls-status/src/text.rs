@@ -37,7 +37,7 @@ pub(crate) fn details(status: &Status, config: &Config, now: DateTime<Local>) ->
     lines
 }
 
-/// Returns lines about what is recorded, exported and loaded, and what is not yet.
+/// Returns lines: how many attempts are recorded, exported and loaded, and how many not yet.
 fn attempts(status: &Status, config: &Config, now: DateTime<Local>) -> Vec<String> {
     let csv = |path: &Option<PathBuf>, number, last: &str| {
         let path = path.as_deref().unwrap_or(Path::new("")).display();
@@ -116,7 +116,7 @@ fn with(words: &str, value: &str) -> String {
     if value.is_empty() { String::new() } else { format!("{words}{value}") }
 }
 
-/// Returns a time, and how far it is from now.
+/// Returns a time and its distance: `2026-06-01 00:00:00 (3 h ago)`.
 fn at(time: DateTime<Local>, now: DateTime<Local>) -> String {
     let seconds = (now - time).num_seconds();
     let distance = match seconds.unsigned_abs() {

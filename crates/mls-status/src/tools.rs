@@ -57,7 +57,7 @@ impl Tools<'_> {
         self.pipeline(stages, Stdio::null())
     }
 
-    /// Counts the rows of a CSV. There are none if the file does not exist.
+    /// Counts the rows of a CSV. If the file does not exist, the number is 0.
     pub(crate) fn rows(&self, csv: &Path) -> anyhow::Result<Attempts> {
         match regular::if_there(regular::open(csv))? {
             Some(file) => self.pipeline(&["mls-csv --decode"], file.into()),
@@ -90,13 +90,13 @@ impl Tools<'_> {
         found
     }
 
-    /// Runs a tool. Returns its output, and its last error message if it fails.
+    /// Runs a tool. Returns its output. If the tool fails, also returns the last error message.
     pub(crate) fn run(&self, line: &str) -> (String, Option<String>) {
         run(&mut self.command(line))
     }
 }
 
-/// Runs a command. Returns its output, and its last error message if it fails.
+/// Runs a command. Returns its output. If the command fails, also returns the last error message.
 pub(crate) fn run(command: &mut Command) -> (String, Option<String>) {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = match command.stderr(Stdio::piped()).output() {
@@ -109,8 +109,8 @@ pub(crate) fn run(command: &mut Command) -> (String, Option<String>) {
     (String::from_utf8_lossy(&output.stdout).into_owned(), why)
 }
 
-/// Returns the last error message of a tool, without its name. If no line contains `: error: `, as with
-/// systemctl, returns the last line.
+/// Returns the last error message without the name of the tool. If no line contains `: error: `, as
+/// with systemctl, returns the last line.
 fn last_error(messages: impl Read) -> Option<String> {
     let (mut marked, mut last) = (None, None);
     for line in BufReader::new(messages).split(b'\n').map_while(Result::ok) {

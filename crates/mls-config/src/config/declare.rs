@@ -6,24 +6,24 @@
 /// A section of the configuration file.
 #[derive(Debug)]
 pub struct ConfigSection {
-    /// Its name, as in the example file. Letter case does not matter in names of sections and keys.
+    /// The name of the section. Letter case does not matter in names of sections and keys.
     pub name: &'static str,
-    /// A description of its keys: lines of text.
+    /// A description of the keys in this section: lines of text.
     pub description: &'static [&'static str],
-    /// Its keys, in order.
+    /// The keys of the section, in order.
     pub keys: &'static [ConfigKey],
 }
 
 /// A key of the configuration file.
 #[derive(Debug)]
 pub struct ConfigKey {
-    /// The name of its section.
+    /// The section of the key.
     pub section: &'static str,
-    /// Its name.
+    /// The name of the key.
     pub name: &'static str,
-    /// The default value as text; empty if there is none.
+    /// The default value as text. Empty if the key has no default.
     pub default: &'static str,
-    /// Other names, each as `section.key`. They count only if the key itself has no value.
+    /// Other names, each as `section.key`. If the key itself has a value, they do not count.
     pub aliases: &'static [&'static str],
     /// A description: lines of text.
     pub description: &'static [&'static str],
@@ -32,10 +32,10 @@ pub struct ConfigKey {
 /// Declares [`Config`](super::Config) and a struct for each section. The field of a key has the
 /// key's name.
 ///
-/// `= "text"` is the default, as text that the key's type reads. An `Option` or a list has its
-/// default only if a configuration file is read; without a file, it has no value. `below DIR`
-/// resolves a relative path below the directory that the key `DIR` of `[paths]` names. `also` gives
-/// the other names of a key, and `check` a function that refuses some values.
+/// `= "text"` is the default, as text that the key's type reads. If no configuration file is read,
+/// an `Option` or a list does not get its default and is empty. `below DIR` resolves a relative
+/// path below the directory that the key `DIR` of `[paths]` names. `also` gives the other names of
+/// a key. `check` gives a function that refuses some values.
 macro_rules! sections {
     ($(
         $(#[doc = $about:literal])+
@@ -119,7 +119,7 @@ macro_rules! sections {
             }
 
             impl Default for $type {
-                /// The values without a configuration file.
+                /// The values if no configuration file is read.
                 fn default() -> Self {
                     Self { $($key: <$value>::without_file($default),)+ }
                 }

@@ -1,4 +1,4 @@
-//! Keys that a configuration sets and that have no effect, because of the values of other keys.
+//! Finds keys that the file sets but that have no effect, because of the values of other keys.
 
 use std::path::Path;
 
@@ -14,8 +14,8 @@ struct EffectRule {
     why: &'static str,
 }
 
-/// Declares the rules: keys, the condition under which they have an effect, and why they have none
-/// otherwise. If several rules say that a key has no effect, the first rule counts.
+/// Declares the rules. A rule has keys, the condition for an effect, and the reason if there is no
+/// effect. If several rules say that a key has no effect, the first rule counts.
 macro_rules! rules {
     ($([$($key:literal)+] if $has_effect:expr, else $why:literal;)+) => {
         const RULES: &[EffectRule] =
@@ -88,8 +88,8 @@ fn reads_journal(config: &Config) -> bool {
 }
 
 impl Config {
-    /// A sentence about each key that the configuration `text` sets and that has no effect in an
-    /// installation by setup: `[alert] user has no effect: …`. Messages name `path`.
+    /// Returns a sentence about each key that `text` sets without effect: `[alert] user has no
+    /// effect: …`. The rules are for an installation that setup made. Messages name `path`.
     ///
     /// # Errors
     /// The errors of [`parse`](Config::parse).
@@ -112,7 +112,7 @@ impl Config {
         Ok(idle.collect())
     }
 
-    /// Returns a sentence about each key without effect in a file; none if the file cannot be read.
+    /// Returns a sentence about each key without effect in a file; none if the file is unusable.
     #[must_use]
     pub fn without_effect_in(path: &Path) -> Vec<String> {
         let text = super::read_file(path).ok().flatten().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The commented example file.
+//! The example file with its comments.
 
 use super::keys::SECTIONS;
 
@@ -32,7 +32,7 @@ pub fn example() -> String {
     text
 }
 
-/// Appends lines of text as comments. The lines already begin with a blank.
+/// Appends lines of text as comments. Each line already begins with a space.
 fn comment(text: &mut String, lines: &[&str]) {
     for line in lines {
         text.extend(["#", line, "\n"]);

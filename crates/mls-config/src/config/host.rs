@@ -2,10 +2,10 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// Returns whether the text can be a host: an IP address, or a name of letters, digits, `-` and `_`
-/// in labels with dots between them (RFC 1123, section 2.1). A name may have letters of all
-/// scripts, because resolvers encode them. Resolvers also check the length of a name. An IPv6
-/// address may have brackets, or a zone such as `%eth0`.
+/// Returns whether the text can be a host: an IP address, or a name such as `mail-1.example.org`. A
+/// name has letters, digits, `-` and `_` in labels with dots between them (RFC 1123, section 2.1).
+/// Letters of all scripts are allowed, because resolvers encode them. Resolvers also check the
+/// length of a name. An IPv6 address may have brackets, or a zone such as `%eth0`.
 #[must_use]
 pub fn is_host(text: &str) -> bool {
     let address = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
@@ -14,7 +14,7 @@ pub fn is_host(text: &str) -> bool {
         return true;
     }
     let name = text.strip_suffix('.').unwrap_or(text);
-    // A name that ends in a number would be a wrong IPv4 address.
+    // A name whose last label is a number, such as `192.0.2.300`, would be a wrong IPv4 address.
     let is_number = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
     name.split('.').all(is_label) && !name.rsplit('.').next().is_some_and(is_number)
 }

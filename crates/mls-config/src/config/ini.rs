@@ -13,19 +13,16 @@ use mls_diag::Exit;
 use super::declare::{ConfigKey, ConfigSection};
 use super::value::{ConfigValue, NotAllowed, has_comment};
 
-/// A value of the file.
 struct IniValue {
     value: String,
     line: usize,
 }
 
-/// A section of the file.
 struct IniSection {
     line: usize,
     entries: BTreeMap<String, IniValue>,
 }
 
-/// A parsed file.
 pub(super) struct Ini<'a> {
     path: &'a Path,
     sections: BTreeMap<String, IniSection>,
@@ -112,7 +109,7 @@ impl<'a> Ini<'a> {
     }
 
     /// Refuses an indented line that begins with the name of a key. Such a line would continue the
-    /// value of the key before it, which is surely a mistake.
+    /// value of the key above, but the administrator surely wanted a new key.
     fn refuse_indented_key(
         &self,
         sections: &[ConfigSection],
@@ -151,7 +148,7 @@ impl<'a> Ini<'a> {
             .is_some_and(|entry| entry.value != key.default)
     }
 
-    /// The value of a key, of its first alias that has one, or its default.
+    /// The value of a key, else the value of its first alias in the file, else the default.
     pub(super) fn value<T: ConfigValue>(&self, key: &ConfigKey) -> anyhow::Result<T> {
         let mut found = None;
         for (section, name) in names(key) {
@@ -165,7 +162,7 @@ impl<'a> Ini<'a> {
         found.map_or_else(default, Ok)
     }
 
-    /// Converts the result of a further check of a value to an error with file and line.
+    /// If a further check of a value failed, adds the file and the line to the error.
     pub(super) fn check(
         &self,
         key: &ConfigKey,
@@ -189,8 +186,8 @@ impl<'a> Ini<'a> {
         )
     }
 
-    /// If `to` has no value, gives it the value of `from`, changed by `change`. Both are a section
-    /// and a key.
+    /// If the key `to` has no value, sets it to the value of the key `from`, changed by `change`.
+    /// `from` and `to` are pairs of section and key.
     pub(super) fn translate(
         &mut self,
         from: (&str, &str),
@@ -208,8 +205,8 @@ impl<'a> Ini<'a> {
         section.entries.insert(to.1.to_owned(), entry);
     }
 
-    /// Returns messages about the first `most` unknown sections and keys, and the number of further
-    /// ones.
+    /// Returns messages about the first `most` unknown sections and keys, and how many more there
+    /// are.
     pub(super) fn unknown(&self, known: &[(String, String)], most: usize) -> (Vec<String>, usize) {
         let sections: BTreeSet<&str> = known.iter().map(|(section, _)| section.as_str()).collect();
         let keys_of = |section: &str| -> BTreeSet<&str> {
@@ -244,15 +241,15 @@ impl<'a> Ini<'a> {
     }
 }
 
-/// Every name of a key, as section and key.
+/// Every name of a key (its own name, then the aliases), as section and key.
 pub(super) fn names(key: &ConfigKey) -> impl Iterator<Item = (&'static str, &'static str)> {
     let aliases = key.aliases.iter().filter_map(|alias| alias.split_once('.'));
     [(key.section, key.name)].into_iter().chain(aliases)
 }
 
-/// `; did you mean X?` if a known name is similar enough.
+/// If a known name is similar to `name`: `; did you mean X?`. Else empty.
 fn suggestion(name: &str, known: &BTreeSet<&str>) -> String {
-    // A very long name is not a typing error, and comparing it would take too long.
+    // A very long name is not a typing error, and the comparison would take too long.
     let similar = (name.len() <= 64).then_some(known).into_iter().flatten();
     let nearest = similar.map(|known| (strsim::osa_distance(name, known), known)).min();
     nearest

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use crate::zone::Zone;
 
-/// A server, and the zone of its time stamps without an offset: `NAME=ZONE`.
+/// A server, and the time zone of its time stamps that have no offset: `mx1=Europe/Paris`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ServerZone {
     /// The server, as the log names it.

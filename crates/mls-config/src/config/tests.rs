@@ -119,7 +119,7 @@ fn a_password_that_everybody_may_read_is_refused() {
     assert!(!format!("{:?}", load(text, 0o640).unwrap()).contains("secret"));
 }
 
-/// The lines of the example that are keys, without the sign that makes them comments.
+/// The lines of the example that are sections or keys, without the `#` before a key.
 fn keys_of_the_example() -> String {
     let is_key = |line: &&str| {
         line.starts_with('[')

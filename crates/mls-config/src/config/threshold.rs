@@ -15,7 +15,7 @@ pub struct Threshold {
 }
 
 impl Threshold {
-    /// The largest count. A counter stores at most this number of time stamps for each key.
+    /// The largest count. A counter stores at most this number of time stamps for a user.
     pub const MAX_COUNT: u32 = 10_000;
 }
 

@@ -17,7 +17,7 @@ use crate::secret;
 /// A value that its key does not allow.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct NotAllowed {
-    /// The value, or the one item of a list that is wrong.
+    /// The wrong value. If the value is a list, only the wrong item.
     pub(super) value: String,
     /// What to give instead, such as `yes or no`.
     pub(super) give: String,
@@ -33,7 +33,7 @@ impl NotAllowed {
 pub(super) trait ConfigValue: Sized {
     fn parse(text: &str) -> Result<Self, NotAllowed>;
 
-    /// Writes the value so that [`parse`](ConfigValue::parse) reads it again; empty for no value.
+    /// The text that [`parse`](ConfigValue::parse) reads as this value; empty for no value.
     fn show(&self) -> String;
 
     /// The value if no configuration file is read.
@@ -41,7 +41,7 @@ pub(super) trait ConfigValue: Sized {
         Self::parse(default).unwrap_or_else(|wrong| unreachable!("default {:?}", wrong.value))
     }
 
-    /// Resolves a relative path below `directory`.
+    /// If the value is a relative path, resolves it below `directory`.
     fn resolve(&mut self, directory: &Path) {
         let _ = directory;
     }
@@ -99,7 +99,7 @@ impl ConfigValue for String {
     }
 }
 
-/// Whether a value ends in what looks like a comment.
+/// Whether a value contains what looks like a comment, such as ` # old`.
 pub(super) fn has_comment(value: &str) -> bool {
     [" #", "\t#", " ;", "\t;"].iter().any(|sign| value.contains(sign))
 }
@@ -148,8 +148,8 @@ impl ConfigValue for IpNet {
     }
 }
 
-/// Parses a network, or an address as the network of this address. Clears the bits after the length of
-/// the prefix. An IPv4-mapped address becomes an IPv4 address.
+/// Parses a network or an address. The address `192.0.2.1` becomes the network `192.0.2.1/32`, and
+/// `192.0.2.7/24` becomes `192.0.2.0/24`. An IPv4-mapped address becomes an IPv4 address.
 ///
 /// # Errors
 /// The text is neither a network nor an address.
@@ -158,7 +158,7 @@ pub fn network(text: &str) -> Result<IpNet, AddrParseError> {
     text.parse::<IpNet>().or_else(address).map(|network| network.trunc())
 }
 
-/// Shows a network; a single address without the length of its prefix.
+/// Formats a network. A single address has no prefix length: `192.0.2.1`.
 #[must_use]
 pub fn show_network(network: IpNet) -> String {
     if network.prefix_len() == network.max_prefix_len() {
@@ -168,8 +168,8 @@ pub fn show_network(network: IpNet) -> String {
     }
 }
 
-/// Implements [`ConfigValue`] with the `FromStr` and `Display` of each type. The expression says in
-/// messages what to give instead.
+/// Implements [`ConfigValue`] with the `FromStr` and `Display` of each type. The expression is for
+/// messages: it names the allowed values.
 macro_rules! texts {
     ($($type:ty: $give:expr,)+) => {
         $(impl ConfigValue for $type {
@@ -222,7 +222,7 @@ impl ConfigValue for Password {
     }
 }
 
-/// Reads one of the words in `choices`. If several words have the same value, the first is shown.
+/// Reads one of the words in `choices`. For a value with several words, `word` returns the first.
 fn choice<T: Copy>(choices: &[(&str, T)], text: &str) -> Result<T, NotAllowed> {
     let found = choices.iter().find(|(word, _)| word.eq_ignore_ascii_case(text));
     found.map(|(_, value)| *value).ok_or_else(|| {
@@ -265,13 +265,13 @@ macro_rules! choices {
 }
 
 choices! {
-    /// `smtp_tls`.
+    /// Values of `smtp_tls`.
     #[expect(missing_docs, reason = "each variant is the value of the same name")]
     pub enum SmtpTls { None "none", StartTls "starttls", Tls "tls", }
 }
 
 choices! {
-    /// `db_type`.
+    /// Values of `db_type`.
     #[expect(missing_docs, reason = "each variant is the value of the same name")]
     pub enum DbType {
         Sqlite "sqlite" "sqlite3",
@@ -281,7 +281,7 @@ choices! {
 }
 
 choices! {
-    /// `mode` of `[database]`.
+    /// Values of `mode` of `[database]`.
     #[expect(missing_docs, reason = "each variant is the value of the same name")]
     pub enum DbMode { Load "load", Files "files", }
 }
@@ -314,7 +314,7 @@ choices! { LevelFilter:
     "CRITICAL" LevelFilter::Error,
 }
 
-/// Refuses a list with an item that is not a program that blocks addresses.
+/// Refuses a list with an item other than `nftables` and `postfix`.
 pub(super) fn is_enforcer(names: &[String]) -> Result<(), NotAllowed> {
     let other = names.iter().find(|name| !["nftables", "postfix"].contains(&name.as_str()));
     other.map_or(Ok(()), |other| {
@@ -322,7 +322,7 @@ pub(super) fn is_enforcer(names: &[String]) -> Result<(), NotAllowed> {
     })
 }
 
-/// Refuses an empty list, and a list with an item that is not a supported mail server.
+/// Refuses an empty list, and a list with an item other than `postfix` and `dovecot`.
 pub(super) fn are_daemons(names: &[String]) -> Result<(), NotAllowed> {
     let other = names.iter().find(|name| !["postfix", "dovecot"].contains(&name.as_str()));
     let other = other.map(String::as_str).or_else(|| names.is_empty().then_some(""));

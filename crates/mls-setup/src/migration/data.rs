@@ -1,9 +1,9 @@
 //! `--migrate-data`: converts the CSV, the position of the SQL export, SQL files and the SQLite
 //! table, as the user who owns them.
 //!
-//! Each file that changes is kept: as `NAME.original`, and SQL files in the directory `original`.
-//! Every step starts from these files. So the next migration finishes an interrupted one, and
-//! changes nothing after a complete one.
+//! A file that changes is kept as `NAME.original`; an SQL file is moved to the directory
+//! `original`. Every step starts from the kept files. So the next migration finishes an interrupted
+//! migration. After a complete migration, the next one changes nothing.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -23,7 +23,6 @@ use super::{legacy_csv, sql_files};
 use crate::installation::Installation;
 use crate::terminal::say;
 
-/// What the steps need.
 pub(super) struct DataMigration<'a> {
     pub(super) installation: &'a Installation,
     pub(super) configuration: &'a Path,
@@ -51,7 +50,7 @@ impl DataMigration<'_> {
         if !is_legacy {
             return say(&format!("CSV: {} needs no conversion\n", csv.display()));
         }
-        // After an interrupted migration, the same file can have a second name.
+        // After an interrupted migration, `original` can be a second name (hard link) of the CSV.
         let is_second_name = |meta: &fs::Metadata| {
             fs::metadata(&csv).is_ok_and(|it| (it.dev(), it.ino()) == (meta.dev(), meta.ino()))
         };
@@ -76,8 +75,8 @@ impl DataMigration<'_> {
             self.write_exported(end)?;
         }
         self.begin_digests()?;
-        // The CSV must never be without its name. Otherwise a run between these steps would begin a
-        // new CSV.
+        // The CSV must have its name at every moment. Without a CSV, a run between these steps
+        // would begin a new one.
         if !is_named {
             fs::hard_link(&csv, &original)
                 .with_context(|| format!("linking {} to {}", csv.display(), original.display()))
@@ -100,7 +99,7 @@ impl DataMigration<'_> {
         say("digest: the first digest has the attempts from today on\n")
     }
 
-    /// Converts the rows. Returns the length of the new file up to the last row that was exported.
+    /// Converts the rows. Returns the offset in the new file after the last row that was exported.
     fn convert_rows(
         &self,
         source: &Path,
@@ -134,8 +133,8 @@ impl DataMigration<'_> {
         legacy_csv::pipeline(decode, append, |stdin| io::copy(rows, stdin).map(drop))
     }
 
-    /// Compares the number of rows of each day, and prints the total. Exit 65 if a day does not
-    /// have as many rows as before.
+    /// Compares the number of rows of each day, and prints the total. If a day has another number
+    /// of rows than before, exit 65.
     fn compare(&self, source: &Path, new: &Path) -> anyhow::Result<()> {
         let before = legacy_csv::days(source, b';', |date| {
             let [day, month, year] = [date.get(..2)?, date.get(3..5)?, date.get(6..10)?];
@@ -239,8 +238,8 @@ fn count_of(days: &BTreeMap<Vec<u8>, u64>, day: &[u8]) -> u64 {
     days.get(day).copied().unwrap_or_default()
 }
 
-/// Returns the offset of the end of the line that contains `offset`; `offset` itself if a line ends
-/// there. Afterwards the file is at its beginning.
+/// Returns the offset of the end of the line that contains `offset`. If a line ends just before
+/// `offset`, returns `offset`. Rewinds the file.
 fn end_of_line(file: &mut File, offset: u64) -> io::Result<u64> {
     let mut rest = Vec::new();
     if offset > 0 {

@@ -9,7 +9,7 @@ use anyhow::Context;
 use mls_diag::{Exit, OnFile, OrExit};
 use mls_state::regular;
 
-/// Counts the rows of each day. `day` returns the day of a date; `None` if it is not a date, as in
+/// Counts the rows of each day. `day` returns the day of a date, or `None` for other texts, such as
 /// a header.
 pub(super) fn days(
     path: &Path,
@@ -30,7 +30,7 @@ pub(super) fn days(
     Ok(days)
 }
 
-/// Starts a tool. The error names it.
+/// Starts a tool. The error names the tool.
 fn start(command: &mut Command) -> anyhow::Result<Child> {
     let child = command.spawn();
     child
@@ -38,8 +38,8 @@ fn start(command: &mut Command) -> anyhow::Result<Child> {
         .or_exit(Exit::Unavailable)
 }
 
-/// Runs two commands in a pipeline. `fill` writes the input of the first one. Messages of both go
-/// to standard error.
+/// Runs two commands in a pipeline. `fill` writes the input of the first command. Messages of both
+/// commands go to standard error.
 pub(super) fn pipeline(
     mut first: Command,
     mut second: Command,

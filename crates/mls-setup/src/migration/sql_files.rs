@@ -50,7 +50,7 @@ pub(super) fn convert(site: &DataMigration<'_>) -> anyhow::Result<()> {
     ))
 }
 
-/// Names such as `20260601_0004_maillogsentinel_export.sql`, in order.
+/// Returns names such as `20260601_0004_maillogsentinel_export.sql`, sorted.
 fn files(dir: &Path) -> io::Result<Vec<String>> {
     let Some(entries) = regular::if_there(fs::read_dir(dir))? else { return Ok(vec![]) };
     let is_original = |name: &String| {
@@ -66,7 +66,7 @@ fn files(dir: &Path) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-/// Writes a file with the same rows for the current table.
+/// Writes the rows of an old SQL file into a new one for the current table.
 fn rewrite(site: &DataMigration<'_>, dir: &Path, name: &str, kind: DbType) -> anyhow::Result<()> {
     let path = dir.join(name);
     let time = name.strip_suffix(ENDING).unwrap_or(name);
@@ -110,11 +110,12 @@ fn rewrite(site: &DataMigration<'_>, dir: &Path, name: &str, kind: DbType) -> an
     rename(&part, &target)
 }
 
-/// Pairs of a table column and the CSV column that it holds.
+/// Pairs of a table column and the CSV column that it contains.
 struct Columns(Vec<(String, String)>);
 
 impl Columns {
-    /// Reads the original's mapping file, or uses its default mapping.
+    /// Reads the mapping file of the original. If there is no file, uses the original's default
+    /// mapping.
     fn new(site: &DataMigration<'_>) -> anyhow::Result<Self> {
         let Some(file) = &site.config.database.column_mapping_file else {
             let renamed = [
