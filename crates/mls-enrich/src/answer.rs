@@ -4,15 +4,14 @@ use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
 use serde::{Deserialize, Serialize};
 
-/// The status of a lookup, and the name that it found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DnsAnswer {
     pub(crate) status: Status,
     pub(crate) hostname: Option<Box<str>>,
 }
 
-/// The values of `reverse_dns_status`. The numbers are those of `<netdb.h>`, `HOST_NOT_FOUND` to
-/// `NO_DATA`.
+/// The values of `reverse_dns_status`. The numbers are the error codes of `<netdb.h>`, from
+/// `HOST_NOT_FOUND` (1) to `NO_DATA` (4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Status {
     #[serde(rename = "OK")]
@@ -32,7 +31,7 @@ impl Status {
         ["OK", "Errno 1", "Errno 2", "Errno 3", "Errno 4"][self as usize]
     }
 
-    /// Whether the server failed, so that nothing is known about the address.
+    /// Whether the server failed. Such a status says nothing about the address.
     pub(crate) fn is_failure(self) -> bool {
         matches!(self, Self::ServerFailed | Self::Refused)
     }

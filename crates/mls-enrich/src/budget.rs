@@ -1,8 +1,8 @@
 //! How long the DNS may delay a run.
 //!
-//! A delay uses the budget, and all other time restores it, second for second. After the budget is
-//! spent, no lookups start for a time as long as the whole budget. So a run over a backlog is
-//! delayed once. A pipeline that follows a log has its whole budget again after each quiet time.
+//! Each second of delay uses a second of the budget. Each second without delay restores a second.
+//! If the budget is spent, lookups pause for the time of the whole budget. So a run over many old
+//! lines is delayed only once. If a pipeline follows a log, quiet times restore the budget.
 
 use std::time::{Duration, Instant};
 
@@ -35,12 +35,11 @@ impl Budget {
         self.since = to;
     }
 
-    /// Spends the rest and pauses lookups.
+    /// Spends the rest of the budget, and pauses lookups for the time of the whole budget.
     pub(crate) fn spend(&mut self, now: Instant) {
         (self.left, self.since, self.spent_until) = (Duration::ZERO, now, Some(now + self.total));
     }
 
-    /// Whether lookups may start.
     pub(crate) fn allows_lookups(&self, now: Instant) -> bool {
         self.spent_until.is_none_or(|until| until <= now)
     }

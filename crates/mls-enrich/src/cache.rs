@@ -1,8 +1,8 @@
-//! Answers of the DNS, kept for a time in memory and in a file. The tool may be started every hour,
-//! so the cache must outlive a run.
+//! A cache of DNS answers, in memory and in a file. The tool may be started every hour, so the
+//! cache must outlive a run.
 //!
-//! The file has a line of JSON for each answer. Each run replaces it as a whole and keeps the answers
-//! that other runs wrote before, so two runs at once do not damage it.
+//! The file has a line of JSON for each answer. Each run replaces the whole file by its own answers
+//! and the answers that other runs wrote. So two runs at the same time do not damage the file.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{BufRead, BufReader, BufWriter, Read, Write};
@@ -17,15 +17,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::answer::{DnsAnswer, Status};
 
-/// Only the first bytes of a larger file are read. The default number of answers with the longest
-/// names is about a tenth of this.
+/// At most this number of bytes of the file is read. If a cache of the default size has only the
+/// longest names, its file has about a tenth of this.
 const MAX_FILE: u64 = 256 << 20;
 
-/// How long a failure of the server is kept before the next try (RFC 2308, section 7.1, allows up to
-/// 300 seconds). It is not written to the file.
+/// After a failure of the server, an address is not looked up again for this number of seconds (RFC
+/// 2308, section 7.1, allows up to 300 seconds). Failures are not written to the file.
 const FAILURE_SECONDS: u64 = 60;
 
-/// At the start, the cache reserves memory for at most this many answers. This is the default size.
+/// At the start, the cache reserves memory for at most this number of answers, the default size.
 const MAX_RESERVED: usize = 100_000;
 
 pub(crate) struct AnswerCache {
@@ -33,7 +33,7 @@ pub(crate) struct AnswerCache {
     size: usize,
     ttl: u64,
     entries: HashMap<IpAddr, CacheEntry>,
-    /// The keys, oldest first. The oldest answers are dropped when the cache is full.
+    /// The addresses in `entries`, oldest answer first. A full cache drops the oldest answer.
     order: VecDeque<IpAddr>,
     changed: bool,
 }
@@ -58,8 +58,8 @@ pub(crate) fn now() -> u64 {
 }
 
 impl AnswerCache {
-    /// A cache as configured, with the answers in `path`. If the file cannot be used, logs a
-    /// warning and removes the file.
+    /// Makes a cache with the settings `config` and the answers of the file `path`. If the file
+    /// cannot be used, logs a warning and removes the file.
     pub(crate) fn load(config: &DnsCache, path: Option<PathBuf>, now: u64) -> Self {
         let size = if config.enabled { config.size } else { 0 };
         let mut cache = Self {
@@ -74,7 +74,7 @@ impl AnswerCache {
         };
         if let (Err(error), Some(path)) = (cache.merge_file(now), &cache.path) {
             log::warn!("DNS cache {} cannot be read and is removed: {error:#}", path.display());
-            // If the file cannot be removed, it cannot be written either, and `save` reports that.
+            // If the file cannot be removed, `save` cannot write it, and reports an error.
             let _ = std::fs::remove_file(path);
             cache.entries.clear();
             cache.order.clear();
@@ -102,8 +102,8 @@ impl AnswerCache {
         if self.entries.insert(ip, entry).is_some()
             && let Some(index) = self.order.iter().position(|known| *known == ip)
         {
-            // The old answer has expired. If it is a name, it is among the oldest answers, so the
-            // search is short. A failure expires earlier, so the search for it can be longer.
+            // The old answer has expired. An expired name is among the oldest answers, so the
+            // search is short. A failure expires earlier, so this search can be longer.
             self.order.remove(index);
         }
         self.order.push_back(ip);
@@ -114,9 +114,9 @@ impl AnswerCache {
         }
     }
 
-    /// Adds the answers of the file, if it exists, until the cache is full. Answers that have
-    /// expired or are already known are ignored. An answer is also ignored if it expires later than
-    /// a new answer would expire: the clock was set back, or the configured time was longer.
+    /// If the file exists, adds its answers until the cache is full. Ignores answers that have
+    /// expired or are already in the cache. Also ignores answers that expire later than a new
+    /// answer: the clock was set back, or the configured time was longer.
     fn merge_file(&mut self, now: u64) -> anyhow::Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
         let Some(file) = regular::if_there(regular::open(path))? else { return Ok(()) };
@@ -135,14 +135,14 @@ impl AnswerCache {
         Ok(())
     }
 
-    /// Writes the file if there are new answers. If that fails, a warning is enough, because the next
-    /// run can look the addresses up again.
+    /// If there are new answers, writes the file. A failure is only a warning, because the next run
+    /// can look the addresses up again.
     pub(crate) fn save(&mut self, now: u64) {
         if !self.changed {
             return;
         }
-        // Another run may have replaced the file since it was read. If it cannot be read now, it is
-        // replaced.
+        // Another run may have written the file since this run read it. If the file cannot be read,
+        // it is replaced without its answers.
         let _ = self.merge_file(now);
         let Some(path) = &self.path else { return };
         let written = mls_state::atomic::write_with(path, 0o640, |file| {

@@ -1,4 +1,4 @@
-//! A warning that is shown at most once a day: the tool may run every hour.
+//! A warning that is shown at most once a day, because the tool may run every hour.
 
 use std::io::Read;
 use std::path::Path;
@@ -6,9 +6,9 @@ use std::time::{Duration, SystemTime};
 
 const DAY: Duration = Duration::from_hours(24);
 
-/// Shows `message` as a warning. If the same message was shown within a day, it gets level `info`.
-/// The file `last` holds the last message, and its modification time is the time of that warning.
-/// Without a file, or if it cannot be written, the message is always a warning.
+/// Logs `message` as a warning. If the last warning was the same message, less than a day ago, logs
+/// it with level `info`. The file `last` contains the last warning; its modification time is the
+/// time of this warning. Without a file, or if the file cannot be written, always logs a warning.
 pub(crate) fn warn(message: &str, last: Option<&Path>) {
     let Some(last) = last else { return log::warn!("{message}") };
     if was_shown(message, last, SystemTime::now()) {
@@ -20,8 +20,8 @@ pub(crate) fn warn(message: &str, last: Option<&Path>) {
     }
 }
 
-/// Whether `last` holds `message` and is less than a day old. A time in the future does not count:
-/// the clock was set back.
+/// Whether the file `last` contains `message` and is less than a day old. If its time is in the
+/// future (the clock was set back), returns false.
 fn was_shown(message: &str, last: &Path, now: SystemTime) -> bool {
     let read = || -> std::io::Result<(SystemTime, Vec<u8>)> {
         let file = mls_state::regular::open(last)?;

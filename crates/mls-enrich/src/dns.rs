@@ -1,7 +1,7 @@
-//! Reverse lookups: from the cache if possible, else from the DNS within the budget. At most
-//! [`MAX_IN_FLIGHT`] are in flight, and at most one for each address. If more addresses wait, the
-//! address with the most waiting records is next. So if the budget is used up, only few records
-//! have no name.
+//! Reverse lookups: from the cache if possible, if not, from the DNS within the budget. At most
+//! [`MAX_IN_FLIGHT`] lookups run at the same time, at most one lookup for each address. The address
+//! with the most waiting records is looked up next. So if the budget is used up, few records have
+//! no name.
 //!
 //! The resolver's thread starts with the first lookup, so a run without lookups costs nothing.
 
@@ -25,14 +25,13 @@ use crate::cache::{self, AnswerCache};
 use crate::private::is_private;
 use crate::resolve::Resolver;
 
-/// A lookup may have three sockets open at a time, because hickory sends again after a third of a
-/// second. A process may have 1024.
+/// The largest number of lookups at the same time. A lookup may have three open sockets, because
+/// hickory repeats a query after a third of a second. A process may have 1024 open files.
 const MAX_IN_FLIGHT: usize = 128;
 
 /// An answer that is set later; `None` if the lookup was given up.
 pub(crate) type Pending = Rc<OnceCell<Option<DnsAnswer>>>;
 
-/// What [`Dns::look_up`] returns.
 pub(crate) enum Lookup {
     /// The address is not looked up.
     Skipped,
@@ -40,8 +39,8 @@ pub(crate) enum Lookup {
     Pending(Pending),
 }
 
-/// The number of records that wait for an address; if two numbers are equal, the older address has
-/// the larger rank. The address with the largest rank is looked up next.
+/// The number of records that wait for an address. If two numbers are equal, the address that waits
+/// longer has the larger rank. The address with the largest rank is looked up next.
 type Rank = (usize, Reverse<u64>);
 
 /// An address that records wait for.
@@ -59,22 +58,21 @@ pub(crate) struct Dns {
     budget: Budget,
     /// The cache; it is read at the first lookup.
     cache: Option<AnswerCache>,
-    /// Addresses that records wait for.
     pending: HashMap<IpAddr, Awaited>,
-    /// Pending addresses whose lookup has not started. The last one is looked up next.
+    /// Pending addresses whose lookup has not started. The last address is looked up next.
     waiting: BTreeSet<(Rank, IpAddr)>,
-    /// Pending addresses by age. It can also hold addresses that are no longer pending.
+    /// Pending addresses by age. Addresses that are no longer pending may also be here.
     by_age: VecDeque<(Instant, IpAddr)>,
-    /// The number of lookups without an answer yet.
+    /// The number of lookups that have started and have no answer.
     in_flight: usize,
     /// The number of addresses that became pending in this run.
     asked: u64,
     /// The resolver; it starts with the first lookup that the cache cannot answer.
     resolver: Option<Resolver>,
-    /// The resolver could not be started.
+    /// Whether the resolver could not be started.
     is_disabled: bool,
-    /// The number of records that got no answer because the budget was spent, since the last
-    /// warning.
+    /// The number of records since the last warning that got no answer because the budget was
+    /// spent.
     given_up: usize,
 }
 
@@ -98,7 +96,7 @@ impl Dns {
         }
     }
 
-    /// Looks up an address, now or when other lookups have ended.
+    /// Looks up an address. If too many lookups are running, this lookup starts later.
     pub(crate) fn look_up(&mut self, ip: IpAddr) -> Lookup {
         if self.is_disabled || (is_private(ip) && !self.args.dns_private) {
             return Lookup::Skipped;
@@ -133,7 +131,7 @@ impl Dns {
         Lookup::Pending(answer)
     }
 
-    /// Starts lookups up to [`MAX_IN_FLIGHT`].
+    /// Starts waiting lookups until [`MAX_IN_FLIGHT`] lookups are running.
     fn start_next(&mut self) {
         while self.in_flight < MAX_IN_FLIGHT
             && let Some((_, ip)) = self.waiting.pop_last()
@@ -146,7 +144,7 @@ impl Dns {
                         log::warn!("reverse DNS is off: {error:#}");
                         self.is_disabled = true;
                         self.give_up();
-                        // The DNS was not too slow, so do not report that.
+                        // The DNS was not too slow, so avoid the warning of `report_given_up`.
                         self.given_up = 0;
                         return;
                     }
@@ -171,9 +169,9 @@ impl Dns {
         None
     }
 
-    /// Waits until answers arrive or their time is over. If `or_input`, the wait also ends when
-    /// standard input is readable. Returns whether standard input is readable. A wait without
-    /// `or_input` uses the budget, because it delays the run.
+    /// Waits until answers arrive or the allowed time is over. If `or_input` is true, the wait also
+    /// ends when standard input is readable. If it is false, the wait delays the run and uses the
+    /// budget. Returns whether standard input is readable.
     pub(crate) fn wait(&mut self, or_input: bool) -> bool {
         let now = Instant::now();
         let oldest = self.oldest();
@@ -185,7 +183,7 @@ impl Dns {
         let input = io::stdin();
         let mut fds =
             [resolver.as_fd(), input.as_fd()].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
-        // An interrupted wait only ends early.
+        // If a signal interrupts `poll`, the wait only ends earlier.
         let _ = poll(&mut fds[..if or_input { 2 } else { 1 }], left.try_into().ok().as_ref());
         let [thread_ended, input] =
             [fds[0].revents().contains(PollFlags::HUP), !fds[1].revents().is_empty()];
@@ -195,7 +193,7 @@ impl Dns {
             }
             if let Some(awaited) = self.pending.remove(&ip) {
                 self.in_flight -= 1;
-                // This cannot fail: an answer is set only once, after its removal from the map.
+                // This cannot fail: each answer is removed from the map, and so is set only once.
                 let _ = awaited.answer.set(Some(answer));
             }
         }
@@ -209,7 +207,6 @@ impl Dns {
         input
     }
 
-    /// Gives up all pending addresses.
     fn give_up(&mut self) {
         self.budget.spend(Instant::now());
         self.resolver = None;
@@ -217,7 +214,7 @@ impl Dns {
         self.by_age.clear();
         self.in_flight = 0;
         for (_, Awaited { answer, .. }) in self.pending.drain() {
-            // Each waiting record holds one reference. This function holds one more.
+            // Each waiting record has one reference to the answer. This function has one more.
             self.given_up += Rc::strong_count(&answer) - 1;
             let _ = answer.set(None);
         }

@@ -1,11 +1,11 @@
-//! Checks for any input bytes, for `tests/fuzz`. A function panics if its check fails.
+//! Functions that `tests/fuzz` calls with any input bytes. If a check fails, they panic.
 
 use hickory_resolver::proto::op::Message;
 use hickory_resolver::proto::rr::Name;
 
 use crate::hostname::hostname;
 
-/// Reads an answer of a DNS server. The name in it must be short and printable.
+/// Reads an answer of a DNS server. The name in the answer must be short and printable.
 pub fn dns_answer(bytes: &[u8]) {
     let Ok(message) = Message::from_vec(bytes) else { return };
     let mut asked = vec![Name::root()];

@@ -1,12 +1,12 @@
-//! The name in a PTR answer. The owner of the address chooses it, so it may be hostile.
+//! The name in a PTR answer. The owner of the address chooses the name, so the name may be hostile.
 
 use hickory_resolver::proto::rr::{Name, RData, Record};
 
-/// The largest number of aliases in a row; RFC 2317 needs one.
+/// The largest number of aliases that are followed; RFC 2317 needs one alias.
 const MAX_CHAIN: usize = 8;
 
-/// The name for `asked` among the answers, through aliases (RFC 2317). Servers rotate their answers,
-/// so the alphabetically first name is taken.
+/// Returns the name for `asked`, also through aliases (RFC 2317). If there are several names,
+/// returns the alphabetically first name, because servers change the order of their answers.
 pub(crate) fn hostname(asked: &Name, answers: &[Record]) -> Option<String> {
     let mut owner = asked;
     for _ in 0..MAX_CHAIN {
@@ -35,7 +35,7 @@ pub(crate) fn hostname(asked: &Name, answers: &[Record]) -> Option<String> {
 fn text(name: &Name) -> Option<String> {
     let labels: Vec<Vec<u8>> = name
         .iter()
-        // A dot inside a label would make it look like two labels.
+        // A label that contains a dot would look like two labels.
         .map(|label| label.iter().map(|byte| if *byte == b'.' { b'?' } else { *byte }).collect())
         .collect();
     let text = mls_event::clean(&labels.join(&b'.')).into_owned();

@@ -13,19 +13,19 @@
 //!
 //! # Guarantees
 //! - All other members, and records of other types, are copied byte for byte.
-//! - The DNS delays a record, or a checkpoint after it, by at most `--dns-budget`. It delays a run
-//!   over a backlog by at most the same time in total. If the budget is spent before the answer
-//!   arrives, the status is null. A warning counts these records.
-//! - Many lookups run at the same time, at most one for each address. If the DNS is slow, addresses
-//!   with more records among the next 16 MiB are looked up first. A run without lookups starts no
-//!   runtime and no thread.
-//! - Private, loopback, link-local and documentation addresses are not looked up without
+//! - The DNS delays a record, and a checkpoint after the record, by at most `--dns-budget`. A run
+//!   over many old lines is delayed by at most this time in total. If the budget is spent before an
+//!   answer arrives, `reverse_dns_status` is null. A warning counts these records.
+//! - Many lookups run at the same time, at most one lookup for each address. If the DNS is slow,
+//!   addresses with more records among the next 16 MiB of input are looked up first. A run without
+//!   lookups starts no runtime and no thread.
+//! - Private, loopback, link-local and documentation addresses are looked up only with
 //!   `--dns-private`.
-//! - The owner of an address chooses its name. Control characters become `?`, and a name that looks
+//! - The owner of an address chooses the name. Control characters become `?`, and a name that looks
 //!   like an address is ignored.
-//! - Without databases the values are null. mls-enrich then logs a warning with the command that
-//!   fetches them, at most once a day if there is a `state_dir`. A damaged database is reported and
-//!   no longer used.
+//! - Without databases, country and AS are null, and mls-enrich logs a warning with the command
+//!   that downloads databases. If there is a `state_dir`, it warns at most once a day. A damaged
+//!   database is reported and no longer used.
 //!
 //! # Example
 //! ```text

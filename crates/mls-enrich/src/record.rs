@@ -1,20 +1,20 @@
-//! Replaces the five members of a record. All other values keep their bytes.
+//! Replaces the members that mls-enrich adds to a record. All other bytes stay the same.
 
 use std::net::IpAddr;
 
 use mls_event::{Auth, BadRecord, Enrichment, Members};
 
-/// An `auth` record without the five members.
+/// An `auth` record without the members that mls-enrich adds.
 pub(crate) struct UnenrichedRecord<'a> {
-    /// The address. None if the record has no address, or if `ip` is not an address. The sink
-    /// refuses a record whose `ip` is not an address.
+    /// The address; `None` if the record has no address, or if its `ip` is not an address. Such a
+    /// wrong `ip` is not reported here, because the sink refuses the record.
     pub(crate) ip: Option<IpAddr>,
     rest: RecordRest<'a>,
 }
 
-/// The record without the five members and without its closing brace.
+/// The record without the added members and without the closing brace.
 enum RecordRest<'a> {
-    /// The line has none of the five members.
+    /// The line, if it has none of the members that mls-enrich adds.
     Line(&'a [u8]),
     Members(Members<'a>),
 }

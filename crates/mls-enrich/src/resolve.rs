@@ -19,11 +19,11 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use crate::answer::{DnsAnswer, Status};
 use crate::hostname::hostname;
 
-/// How often a lookup is tried. Each try has an equal share of the time, so a lookup survives a lost
-/// packet, and the first of two servers may be down.
+/// The number of tries of a lookup. Each try gets an equal share of the timeout. So a lookup
+/// succeeds even if a packet is lost, or if the first of two servers is down.
 const TRIES: u8 = 2;
 
-/// Takes addresses and returns answers. Dropping it ends the thread and gives up its lookups.
+/// Takes addresses and returns answers. Dropping the resolver ends its thread and all lookups.
 pub(crate) struct Resolver {
     requests: UnboundedSender<IpAddr>,
     answers: Receiver<(IpAddr, DnsAnswer)>,
@@ -32,8 +32,8 @@ pub(crate) struct Resolver {
 }
 
 impl Resolver {
-    /// Starts a thread that queries `server`, or else `/etc/hosts` and the servers in
-    /// `/etc/resolv.conf`. Each lookup takes at most `timeout`.
+    /// Starts a thread that queries `server`. Without `server`, the thread uses `/etc/hosts` and
+    /// the servers in `/etc/resolv.conf`. Each lookup takes at most `timeout`.
     pub(crate) fn start(server: Option<SocketAddr>, timeout: Duration) -> anyhow::Result<Self> {
         let resolver = resolver(server, timeout)?;
         let (requests, requests_end) = unbounded_channel();
@@ -50,11 +50,10 @@ impl Resolver {
     }
 
     pub(crate) fn look_up(&self, ip: IpAddr) {
-        // This fails only if the thread has ended, which `poll` reports as a hangup.
+        // This fails only if the thread has ended. `poll` reports the end as a hangup.
         let _ = self.requests.send(ip);
     }
 
-    /// The answers that have arrived.
     pub(crate) fn answers(&mut self) -> impl Iterator<Item = (IpAddr, DnsAnswer)> {
         while matches!(self.wakeup.read(&mut [0; 64]), Ok(1..)) {}
         self.answers.try_iter()
@@ -81,12 +80,12 @@ async fn serve(mut requests: UnboundedReceiver<IpAddr>, worker: Worker) {
         let Worker { resolver, timeout, answers, waker } = worker.clone();
         tokio::spawn(async move {
             let lookup = tokio::spawn(lookup(resolver, ip, timeout));
-            // A panic on hostile data from the network must only fail this lookup.
+            // If hostile data from the network causes a panic, only this lookup must fail.
             let answer = lookup.await.unwrap_or_else(|_| Status::ServerFailed.into());
             let name = answer.hostname.as_deref().unwrap_or("no name");
             log::debug!("DNS: {ip}: {}: {name}", answer.status.text());
-            // Both fail without harm: the receiver may have been dropped, and a socket that is full
-            // is readable already.
+            // Errors do no harm here. If the receiver was dropped, nobody needs the answer. If the
+            // socket is full, it is already readable.
             let _ = answers.send((ip, answer));
             let _ = (&*waker).write(&[0]);
         });
@@ -119,7 +118,6 @@ fn resolver(server: Option<SocketAddr>, timeout: Duration) -> anyhow::Result<Tok
     Ok(builder.build()?)
 }
 
-/// Looks up the name of an address.
 async fn lookup(resolver: TokioResolver, ip: IpAddr, timeout: Duration) -> DnsAnswer {
     let mut name = Name::from(ip);
     name.set_fqdn(true);

@@ -1,7 +1,7 @@
-//! Reads records and writes them in the same order, although some wait for the DNS.
+//! Reads records and writes them in the same order, although some records wait for the DNS.
 //!
-//! All lines after a waiting record are queued, checkpoints too. A checkpoint is forwarded after
-//! all records before it. The DNS delays it by no more than the budget.
+//! If a record waits, all lines after this record are queued, also checkpoints. So a checkpoint is
+//! written after all records that precede it. The DNS delays a checkpoint at most by the budget.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -17,19 +17,19 @@ use crate::answer::DnsAnswer;
 use crate::dns::{Dns, Lookup, Pending};
 use crate::record::UnenrichedRecord;
 
-/// If more bytes than this are queued, the tool stops reading until the DNS answers. Among the
-/// addresses of the queue, those with more records are looked up first.
+/// If more bytes than this number are queued, the tool stops reading until the DNS answers.
+/// Addresses with more records in the queue are looked up first.
 const MAX_QUEUED: usize = 16 << 20;
 
-/// Largest number of addresses whose locations are remembered. The address of an attacker usually
-/// has many records.
+/// Largest number of addresses whose locations are remembered. Remembering saves lookups, because
+/// an attacker's address usually has many records.
 const MAX_RECENT: usize = 4096;
 
 pub(crate) struct Enricher {
     databases: IpDatabases,
     /// Locations of the last addresses.
     recent: HashMap<IpAddr, Rc<Location>, RandomState>,
-    /// None with `--no-dns`.
+    /// `None` with the flag `--no-dns`.
     dns: Option<Dns>,
     writer: Writer,
     queue: VecDeque<Queued>,
@@ -58,7 +58,6 @@ impl Enricher {
         }
     }
 
-    /// Runs until the input ends.
     pub(crate) fn run(mut self, mut reader: Reader) -> anyhow::Result<()> {
         reader.watch_stdout()?;
         while let Some(line) = reader.next(|| self.pause())? {
@@ -139,7 +138,7 @@ impl Enricher {
         location
     }
 
-    /// Lets `write` append whole lines, after the queued ones.
+    /// Lets `write` append whole lines after the queued lines.
     fn append(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> anyhow::Result<()> {
         if self.queue.is_empty() {
             return self.writer.with(write);
@@ -166,7 +165,7 @@ impl Enricher {
         }
     }
 
-    /// Waits for the DNS or, if `or_input`, for the input; returns whether the input is readable.
+    /// Waits for the DNS or, with `or_input`, for input. Returns whether the input is readable.
     fn wait(&mut self, or_input: bool) -> anyhow::Result<bool> {
         let input = self.dns.as_mut().is_none_or(|dns| dns.wait(or_input));
         self.release()?;

@@ -24,7 +24,7 @@ fn bad_lines_are_reported_although_no_good_one_comes() {
     let (sender, said) = mpsc::channel();
     let stderr = BufReader::new(child.stderr.take().unwrap());
     std::thread::spawn(move || stderr.lines().try_for_each(|line| sender.send(line.unwrap())));
-    // The input goes on: it has neither a good line nor an end.
+    // The input is still open and has no good line. The tool must report the bad line now.
     loop {
         let line = said.recv_timeout(Duration::from_mins(1)).unwrap();
         if line.contains("stdin, line 2: not a JSON object") {

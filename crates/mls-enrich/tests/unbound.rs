@@ -1,4 +1,4 @@
-//! The statuses with another resolver: unbound (Debian package `unbound`) on loopback.
+//! Tests the values of `reverse_dns_status` with the DNS server unbound (Debian package `unbound`).
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,16 +1,16 @@
-//! Steps for an account that somebody else may be using.
+//! What the administrator should do if somebody else may be using an account.
 
 use std::fmt;
 use std::net::IpAddr;
 
 use mls_event::display_text;
 
-/// One step.
+/// One step that the administrator should take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
     /// What to do, as a sentence.
     pub what: &'static str,
-    /// The shell command for it; `None` if there is no safe command for this user.
+    /// The shell command; `None` if the step needs no command or has no safe command.
     pub command: Option<String>,
 }
 
@@ -38,8 +38,8 @@ pub fn steps(user: &str) -> Vec<Step> {
     ]
 }
 
-/// Returns the name as one word of a shell command. `None` if doveadm would read it as a mask, an
-/// address or an option, or if it has characters that cannot be shown.
+/// Returns the name as one quoted word for the shell. Returns `None` if the name is empty or not
+/// printable, or if doveadm would read the name as a mask, an IP address or an option.
 fn quoted(user: &str) -> Option<String> {
     let is_mask = user.contains(['*', '?', '/']) || user.parse::<IpAddr>().is_ok();
     if user.is_empty() || user.starts_with('-') || is_mask || display_text(user) != user {

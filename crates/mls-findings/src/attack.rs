@@ -3,44 +3,43 @@
 use crate::observation::{Name, Network, Seconds};
 use crate::user::{User, Users};
 
-/// Largest number of remembered pairs of an attacked user and a network.
+/// The detector remembers at most this number of pairs (attacked user, attacking network).
 pub const MAX_ATTACKS: usize = 131_072;
 
-/// Largest number of networks that are remembered for a user.
+/// Largest number of attacking networks that are remembered for a user.
 const MAX_ATTACKERS: usize = 512;
 
-/// The lengths of the windows, in seconds. A network counts for this time after it last failed on a user.
+/// The windows in seconds (1, 3 and 7 days). A window counts the networks that failed in this time.
 pub(crate) const WINDOWS: [Seconds; 3] = [86_400, 3 * 86_400, 7 * 86_400];
 
-/// The counts of all users are used for at most this number of seconds. Counting takes long, so it
-/// is not done for each login.
+/// The networks of all users are counted again if the last count is older than this number of
+/// seconds. A count for each login would take too long.
 const RECOUNT: Seconds = 6 * 3600;
 
-/// Returns whether a network that last failed at `last` counts at `at`.
 fn is_within(window: Seconds, last: Seconds, at: Seconds) -> bool {
     last.saturating_add(window) >= at
 }
 
-/// A network that failed on a user.
+/// A network from which logins of a user failed; `last` is the time of the last failure.
 #[derive(Clone, Copy, Debug)]
 struct Attacker {
     network: Network,
-    /// 0 if it is unknown.
+    /// The autonomous system of the network; 0 if unknown.
     asn: u32,
     last: Seconds,
 }
 
-/// The networks that failed on a user.
+/// The networks that attacked a user.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Attack {
-    /// In the order of their networks.
+    /// Sorted by `network`.
     attackers: Vec<Attacker>,
-    /// The number of networks in each of the [`WINDOWS`] when all users were last counted.
+    /// How many networks each of the [`WINDOWS`] had at the last count of all users.
     counted: [u32; WINDOWS.len()],
 }
 
 impl Attack {
-    /// Remembers that a network failed. Returns whether one more network is remembered now.
+    /// Remembers a failure from `network`. Returns whether the list became longer.
     fn add(&mut self, network: Network, asn: Option<u32>, at: Seconds) -> bool {
         let mut place = match self.attackers.binary_search_by_key(&network, |known| known.network) {
             Ok(known) => {
@@ -59,12 +58,12 @@ impl Attack {
         !is_full
     }
 
-    /// Returns the number of remembered networks, also of those outside all windows.
+    /// Returns the number of remembered networks, including networks that no window counts.
     pub(crate) fn len(&self) -> usize {
         self.attackers.len()
     }
 
-    /// Returns the number of networks in each of the [`WINDOWS`], without those of the system `asn`.
+    /// Returns the number of networks in each of the [`WINDOWS`]; the system `asn` does not count.
     pub(crate) fn networks(&self, at: Seconds, asn: Option<u32>) -> [u32; WINDOWS.len()] {
         let mut networks = [0; WINDOWS.len()];
         for attacker in self.attackers.iter().filter(|attacker| Some(attacker.asn) != asn) {
@@ -75,7 +74,7 @@ impl Attack {
         networks
     }
 
-    /// Returns the number of autonomous systems in the longest window, without `asn`.
+    /// Returns how many autonomous systems other than `asn` attacked in the longest window.
     pub(crate) fn systems(&self, at: Seconds, asn: Option<u32>) -> usize {
         let recent = self.attackers.iter().filter(|known| is_within(WINDOWS[2], known.last, at));
         let mut systems: Vec<u32> = recent.map(|attacker| attacker.asn).collect();
@@ -86,27 +85,25 @@ impl Attack {
     }
 }
 
-/// The attacks on all users.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Attacks {
     /// The number of remembered pairs of user and network.
     pairs: usize,
-    /// When all users were last counted, in units of [`RECOUNT`].
+    /// The time of the last count of all users, in units of [`RECOUNT`].
     time: Seconds,
-    /// The number of failures since then.
+    /// The number of failures since the last count of all users.
     failures: usize,
-    /// For each of the [`WINDOWS`], the number of networks of each user, sorted.
+    /// For each of the [`WINDOWS`], how many networks attacked each user, sorted by this number.
     counts: [Vec<u32>; WINDOWS.len()],
 }
 
 impl Attacks {
-    /// Remembers that a network failed on a user.
     pub(crate) fn add(&mut self, user: &mut User, network: Network, asn: Option<u32>, at: Seconds) {
         self.failures += 1;
         self.pairs += usize::from(user.attack.add(network, asn, at));
     }
 
-    /// Forgets the pairs that were not seen for the longest time, if there are too many.
+    /// If there are more than [`MAX_ATTACKS`] pairs, forgets the half that failed longest ago.
     pub(crate) fn limit(&mut self, users: &mut Users) {
         if self.pairs <= MAX_ATTACKS {
             return;
@@ -129,9 +126,9 @@ impl Attacks {
         self.pairs -= attack.len();
     }
 
-    /// Returns whether `count` is more than twice the number of attacking networks that 90 % of the
-    /// other users have in `window`. Counts all users again after [`RECOUNT`], or if there were
-    /// more failures than users since the last count.
+    /// Returns whether at least 90 % of the other users have fewer than half of `count` attacking
+    /// networks in `window`. If the last count of all users is older than [`RECOUNT`], or if more
+    /// failures than users followed the last count, counts again.
     pub(crate) fn is_outlier(
         &mut self,
         users: &mut Users,

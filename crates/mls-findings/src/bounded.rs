@@ -7,8 +7,8 @@ use hashbrown::HashMap;
 
 use crate::observation::Seconds;
 
-/// A table of at most `limit` entries. When it is full, it drops the half that was not seen for the longest
-/// time.
+/// A table of at most `limit` entries. If a new entry does not fit, the table drops the older half
+/// of the entries, by the time when they were last seen.
 #[derive(Clone)]
 pub(crate) struct Bounded<K, V> {
     /// The time when each entry was last seen, and its value.
@@ -33,8 +33,8 @@ impl<K: Copy + Ord + Hash, V> Bounded<K, V> {
         self.entries.values_mut().map(|(_, value)| value)
     }
 
-    /// Returns the entry of `key`, or adds a `new` one, and notes that it was seen at `at`. Also
-    /// returns the entries that were dropped to make room for a new one.
+    /// Returns the value of `key`, which was seen at `at`. If the table has no entry for `key`,
+    /// adds the value of `new`. Also returns the values that were dropped to make room.
     pub(crate) fn entry(
         &mut self,
         key: K,
@@ -43,7 +43,7 @@ impl<K: Copy + Ord + Hash, V> Bounded<K, V> {
     ) -> (&mut V, Vec<V>) {
         let mut dropped = Vec::new();
         if self.entries.len() >= self.limit && !self.entries.contains_key(&key) {
-            // The key decides between equal times, so that the same data always leaves the same entries.
+            // Equal times are ordered by key, so the same data always gives the same table.
             let mut ages: Vec<(Seconds, K)> =
                 self.entries.iter().map(|(key, (last, _))| (*last, *key)).collect();
             let middle = ages.len() / 2;

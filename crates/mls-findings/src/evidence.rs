@@ -58,7 +58,7 @@ impl Login<'_> {
         format!("{begin}, {} after the same {network} {names}", length(at - guesses.last))
     }
 
-    /// A time, with its day if that is not the day of the login.
+    /// Returns the time: `03:12`, or `2026-06-02 03:12` if the day is not the day of the login.
     fn clock(&self, at: Seconds) -> String {
         let at = DateTime::from_timestamp(at.into(), 0).unwrap_or_default();
         let at = at.with_timezone(&self.at.timezone());
@@ -69,7 +69,7 @@ impl Login<'_> {
         format!("{} {clock}", at.format(DAY))
     }
 
-    /// `within` is the time from the first login at a new place to the last one, at most the window.
+    /// `within` is the time from the first login at a new place to the newest login, in seconds.
     pub(crate) fn spread(&self, spread: &Spread, within: Seconds) -> String {
         let all = spread.countries.len();
         let what = if all == 0 {
@@ -99,7 +99,7 @@ impl Login<'_> {
     }
 }
 
-/// Returns the seconds since 1970; `None` if the number does not fit.
+/// Returns the seconds since 1970; `None` before 1970 and after 2106.
 pub(crate) fn seconds(at: DateTime<FixedOffset>) -> Option<Seconds> {
     Seconds::try_from(at.timestamp()).ok()
 }
@@ -117,7 +117,7 @@ fn length(seconds: Seconds) -> String {
     }
 }
 
-/// Returns a user name as part of a sentence. It is in quotes if it has unusual characters.
+/// Returns a user name for a sentence. A name with unusual characters, such as a space, is quoted.
 fn name(user: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "@._+-=".contains(c);
     let text = shown(user);
@@ -127,7 +127,7 @@ fn name(user: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-/// Returns the text without characters that cannot be shown, cut after [`MAX_NAME`] characters.
+/// Returns the text with unprintable characters replaced, cut after [`MAX_NAME`] characters.
 fn shown(text: &str) -> String {
     let text = display_text(text);
     match text.char_indices().nth(MAX_NAME) {

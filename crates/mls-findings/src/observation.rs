@@ -7,7 +7,7 @@ use chrono::{DateTime, FixedOffset, Offset, Utc};
 use foldhash::quality::FixedState;
 use mls_event::{Auth, Outcome};
 
-/// A failed or successful login.
+/// An attempt to log in.
 #[derive(Clone, Copy, Debug)]
 pub struct Observation<'a> {
     /// Time of the attempt.
@@ -18,11 +18,11 @@ pub struct Observation<'a> {
     pub user: Option<&'a str>,
     /// The client's address.
     pub ip: Option<IpAddr>,
-    /// Its country.
+    /// The country of the address, for example `PL`.
     pub country_code: Option<&'a str>,
-    /// Number of its autonomous system.
+    /// Number of the autonomous system of the address.
     pub asn: Option<u32>,
-    /// Organisation of its autonomous system.
+    /// Organisation of the autonomous system.
     pub aso: Option<&'a str>,
 }
 
@@ -44,11 +44,11 @@ impl<'a> From<&'a Auth<'_>> for Observation<'a> {
 /// Seconds since 1970.
 pub(crate) type Seconds = u32;
 
-/// The time of an attempt, and the UTC offset that the server recorded with it.
+/// The time of an attempt, with the recorded UTC offset.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
     pub(crate) at: Seconds,
-    /// In minutes.
+    /// The UTC offset in minutes.
     offset: i16,
 }
 
@@ -60,7 +60,7 @@ impl Moment {
         Some(Self { at, offset })
     }
 
-    /// The date as it was recorded.
+    /// The date in the recorded UTC offset.
     pub(crate) fn date(self) -> DateTime<FixedOffset> {
         let zone = FixedOffset::east_opt(i32::from(self.offset) * 60).unwrap_or_else(|| Utc.fix());
         DateTime::from_timestamp(self.at.into(), 0).unwrap_or_default().with_timezone(&zone)
@@ -127,8 +127,8 @@ impl Network {
     pub(crate) fn of(ip: IpAddr) -> Self {
         match ip {
             IpAddr::V4(ip) => Self(ip.to_bits().into()),
-            // This is never the number of an IPv4 address: no IPv6 network in use begins with 32
-            // zero bits.
+            // An IPv6 network never has the number of an IPv4 address, because no IPv6 network in
+            // use begins with 32 zero bits.
             IpAddr::V6(ip) => Self(u64::try_from(ip.to_bits() >> 64).unwrap_or_default()),
         }
     }

@@ -7,8 +7,8 @@ use crate::observation::Name;
 /// Largest number of autonomous systems with logins that are remembered.
 pub(crate) const MAX_SYSTEMS: usize = 4096;
 
-/// The key is the number of the autonomous system, without a country: a VPN can have exits in many
-/// countries, all in one system.
+/// The key is the number of the autonomous system, without a country, because the exits of a VPN
+/// can be in many countries and one system.
 pub(crate) type Systems = Bounded<u32, Residents>;
 
 /// Users who logged in from a system. Logins at a place that is suspicious for the user do not count.
@@ -22,7 +22,7 @@ impl Residents {
         Self { users: Vec::with_capacity(1) }
     }
 
-    /// Remembers a user, if fewer than [`MAX_VISITORS`] are remembered.
+    /// Adds a user. If the list has [`MAX_VISITORS`] users, does nothing.
     pub(crate) fn add(&mut self, name: Name) {
         if self.users.len() < MAX_VISITORS && !self.users.contains(&name) {
             self.users.push(name);
@@ -33,7 +33,7 @@ impl Residents {
         self.users.retain(|user| *user != name);
     }
 
-    /// Returns the number of users without `name`.
+    /// Returns the number of users other than `name`.
     pub(crate) fn others(&self, name: Name) -> usize {
         self.users.iter().filter(|user| **user != name).count()
     }

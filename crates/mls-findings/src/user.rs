@@ -1,4 +1,4 @@
-//! What is known about each user: the places of logins, and the habit.
+//! What is known about each user: the places of logins, and how many places are usual (the habit).
 
 use std::net::IpAddr;
 
@@ -8,10 +8,10 @@ use crate::attack::Attack;
 use crate::bounded::Bounded;
 use crate::observation::{Country, Moment, Name, Network, Place, Seconds};
 
-/// Number of users that are remembered.
+/// Largest number of users that are remembered.
 pub const MAX_USERS: usize = 32_768;
 
-/// Number of places that are remembered for a user.
+/// Largest number of places that are remembered for a user.
 const MAX_PLACES: usize = 32;
 
 /// Largest number of networks that are remembered for a user.
@@ -19,20 +19,19 @@ const MAX_NETWORKS: usize = 4;
 
 const DAY: Seconds = 86_400;
 
-/// Number of seconds after which a user has a known past.
+/// The past of a user is unknown until this number of seconds after the first login.
 const PAST: Seconds = DAY;
 
-/// Smallest number of logins of a user with a known past.
+/// The past of a user is unknown until this number of logins.
 const PAST_LOGINS: u32 = 3;
 
-/// Logins are suspicious if their places exceed the habit of the user by this number.
+/// `spread` needs at least this number of countries (or systems) more than usual.
 const ABOVE_HABIT: u32 = 2;
 
-/// The users who have logged in.
 pub(crate) type Users = Bounded<Name, User>;
 
-/// A place where a user logged in. Each attempt is compared with all places of its user, so this
-/// type is small. Data that few attempts need is in [`FirstLogin`].
+/// A place where a user logged in. Each attempt is compared with all places of the user, so this
+/// type must be small. Data that few attempts need is in [`FirstLogin`].
 #[derive(Clone, Copy, Debug)]
 struct KnownPlace {
     place: Place,
@@ -41,7 +40,6 @@ struct KnownPlace {
     is_suspicious: bool,
 }
 
-/// The first login at a place.
 #[derive(Clone, Copy, Debug)]
 struct FirstLogin {
     at: Moment,
@@ -54,13 +52,13 @@ impl KnownPlace {
         !self.is_suspicious && self.first < from
     }
 
-    /// Whether the user logged in here since `from` and was not seen here before.
+    /// Whether the user logged in here since `from`, and the place is not [old](Self::is_old).
     fn is_new(&self, from: Seconds) -> bool {
         self.last >= from && !self.is_old(from)
     }
 }
 
-/// How many countries and autonomous systems.
+/// The number of countries, and the number of autonomous systems, of some logins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Extent {
     pub(crate) countries: u32,
@@ -81,20 +79,20 @@ impl Extent {
 pub(crate) struct User {
     pub(crate) name: Box<str>,
     places: Vec<KnownPlace>,
-    /// The first login at each of the places.
+    /// The first login at each of the `places`, in the same order.
     first_logins: Vec<FirstLogin>,
-    /// The networks of the last logins, the last one first.
+    /// The networks of the last logins, the newest network first.
     networks: [Option<Network>; MAX_NETWORKS],
     first: Seconds,
     logins: u32,
     habit: Habit,
     pub(crate) attack: Attack,
-    /// The last day for which each rule reported the user.
+    /// For each rule, the last day (counted from 1970) for which it reported the user.
     pub(crate) reported: [u32; 3],
 }
 
-/// The greatest extent of logins within one window. A window counts only after the next one has ended,
-/// because its logins may be the beginning of an attack.
+/// The greatest extent of logins within one window (`usual`). The current window (`now`) and the
+/// window before it do not count, because their logins may be the beginning of an attack.
 #[derive(Clone, Copy, Debug, Default)]
 struct Habit {
     begin: Seconds,
@@ -134,14 +132,12 @@ impl User {
         self.logins = self.logins.saturating_add(1);
     }
 
-    /// Remembers the network of a login.
     pub(crate) fn use_network(&mut self, network: Network) {
         let known = self.networks.iter().position(|known| *known == Some(network));
         self.networks[..=known.unwrap_or(MAX_NETWORKS - 1)].rotate_right(1);
         self.networks[0] = Some(network);
     }
 
-    /// The networks of the last logins.
     pub(crate) fn networks(&self) -> impl Iterator<Item = Network> {
         self.networks.iter().flatten().copied()
     }
@@ -150,14 +146,14 @@ impl User {
         self.logins >= PAST_LOGINS && at.saturating_sub(self.first) >= PAST
     }
 
-    /// Returns whether the user was seen in the autonomous system of `place`, and whether in its
-    /// country.
+    /// Returns whether the user was seen in the autonomous system of `place`, and whether the user
+    /// was seen in the country of `place`. Suspicious places do not count.
     pub(crate) fn was_seen(&self, place: Place) -> (bool, bool) {
         let mut seen = (place.asn.is_none(), place.country.is_none());
         for known in self.places.iter().filter(|known| !known.is_suspicious) {
             seen.0 |= known.place.asn == place.asn;
             seen.1 |= known.place.country == place.country;
-            // Most users log in from the first place that was seen.
+            // Most users log in from their first place, so the loop ends early.
             if seen == (true, true) {
                 break;
             }
@@ -176,8 +172,8 @@ impl User {
         self.places.iter().any(|known| known.place.asn == Some(asn) && known.is_old(from))
     }
 
-    /// Remembers a login at a place. Returns whether it is the first one of its day there, and no login
-    /// there was suspicious.
+    /// Remembers a login at a place. Returns whether it is the first login of the day at this
+    /// place, and the place is not suspicious.
     pub(crate) fn visit(&mut self, place: Place, ip: IpAddr, moment: Moment) -> bool {
         let at = moment.at;
         if let Some(known) = self.places.iter_mut().find(|known| known.place == place) {
@@ -203,8 +199,8 @@ impl User {
         }
     }
 
-    /// Returns the extent of the last logins if it may be too large. A small extent, as most users
-    /// have, becomes part of the habit.
+    /// Returns the extent of the logins in the window. If this extent is small, as for most users,
+    /// adds the extent to the habit and returns `None`.
     pub(crate) fn large_extent(&mut self, at: Seconds, window: Seconds) -> Option<Extent> {
         let from = at.saturating_sub(window);
         let extent = self.extent(|place| place.last >= from);
@@ -215,8 +211,8 @@ impl User {
         None
     }
 
-    /// Returns the new places of the last logins, in order of time, if there are too many. Otherwise
-    /// `all`, the [extent](Self::large_extent) of the last logins, becomes part of the habit.
+    /// If the last logins came from too many new places, returns these places in order of time. If
+    /// not, adds `all`, the [extent](Self::large_extent) of the last logins, to the habit.
     pub(crate) fn spread(
         &mut self,
         all: Extent,
@@ -249,8 +245,8 @@ impl User {
         Some(Spread { countries, systems, places })
     }
 
-    /// Returns the extent of logins from new places within the window; `None` if it is not too
-    /// large for this user.
+    /// Returns the extent of logins from new places within the window. Returns `None` if this
+    /// extent is normal for the user.
     fn new_extent(&self, at: Seconds, settings: &Suspicious) -> Option<NewExtent> {
         let has_past = self.has_past(at);
         let limit = |threshold: u32, usual: u32| {
@@ -270,15 +266,14 @@ impl User {
         exceeds.then_some(NewExtent { systems: extent.systems, has_many_countries, from })
     }
 
-    /// Returns the extent of logins since `from` in countries and systems that were not seen before
-    /// `from`.
+    /// Counts the countries and systems of logins since `from` that were not seen before `from`.
     fn unseen(&self, from: Seconds) -> Extent {
         let old = self.extent(|place| place.is_old(from));
         let all = self.extent(|place| place.is_old(from) || place.is_new(from));
         Extent { countries: all.countries - old.countries, systems: all.systems - old.systems }
     }
 
-    /// Returns the extent of the logins at these places.
+    /// Returns the number of countries and of systems of the places for which `counts` is true.
     fn extent(&self, counts: impl Fn(&KnownPlace) -> bool) -> Extent {
         let (mut countries, mut systems) = (Distinct::new(), Distinct::new());
         for place in self.places.iter().filter(|place| counts(place)) {
@@ -289,7 +284,7 @@ impl User {
     }
 }
 
-/// The distinct values of a user's places. There are few, so a scan of an array is quicker than a hash.
+/// The distinct countries or systems of a user: so few that a scan is quicker than a hash table.
 struct Distinct {
     values: [u32; MAX_PLACES],
     count: usize,
@@ -300,7 +295,6 @@ impl Distinct {
         Self { values: [0; MAX_PLACES], count: 0 }
     }
 
-    /// Adds a value, unless it is unknown.
     fn add(&mut self, value: Option<u32>) {
         let Some(value) = value else { return };
         // A loop without an early exit compiles to a few vector instructions.
@@ -327,15 +321,13 @@ struct NewExtent {
 
 /// The logins from too many new places.
 pub(crate) struct Spread {
-    /// The new countries, if there are too many; empty if only the systems are too many.
+    /// The new countries; empty if only the number of systems is too large.
     pub(crate) countries: Vec<Country>,
-    /// The number of new systems.
     pub(crate) systems: u32,
     /// The new places, in order of time.
     pub(crate) places: Vec<NewPlace>,
 }
 
-/// A place and the first login there.
 pub(crate) struct NewPlace {
     pub(crate) place: Place,
     pub(crate) first: Moment,

@@ -1,4 +1,4 @@
-//! Small cases of the rules.
+//! Tests the rules with small logs.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::net::IpAddr;
@@ -44,7 +44,7 @@ impl Log {
         self.attempts.push((at, auth));
     }
 
-    /// `addresses` addresses, each in a system of its own, fail on `anna` one after the other.
+    /// Adds `addresses` failures of `anna`, each from a different address in a different system.
     fn attack(&mut self, begin: i64, addresses: i64, pause: i64) {
         for n in 0..addresses {
             let (ip, asn) = (format!("198.51.100.{n}"), 200 + u32::try_from(n).unwrap());
@@ -61,7 +61,7 @@ impl Log {
         found
     }
 
-    /// Returns the evidence of `targeted` if `anna` logs in from a new system.
+    /// Adds a login of `anna` from a new system, and returns the evidence of the findings.
     fn login(mut self, at: i64, country: &str) -> Vec<String> {
         self.add(at, Outcome::Success, "anna", "203.0.113.9", country, 300);
         let found = self.findings();
@@ -167,8 +167,8 @@ fn spread_counts_what_is_new_and_too_much() {
 
 const MINUTE: i64 = 60;
 
-/// The first day of a record. Four users log in from a mobile network (PL, AS500). Then `names` names
-/// fail at one of its addresses, the last one at 04:00.
+/// The first day of a log. Four users log in from a mobile network (PL, AS500). Then `names` names
+/// fail at an address of this network. The last name fails at 04:00.
 fn infected_phone(names: i64, pause: i64) -> Log {
     let mut log = Log::new(0);
     for user in 0..4 {
@@ -180,7 +180,7 @@ fn infected_phone(names: i64, pause: i64) -> Log {
 }
 
 impl Log {
-    /// `names` names fail at an address, the last one at 04:00 of the first day.
+    /// Adds failures of `names` names at an address. The last name fails at 04:00 of the first day.
     fn guess(&mut self, ip: &str, country: &str, asn: u32, names: i64, pause: i64) {
         for n in 0..names {
             let at = 4 * HOUR - n * pause;
@@ -251,8 +251,8 @@ fn a_login_of_a_user_who_changes_addresses_is_suspicious_only_close_to_a_guess()
     }
 }
 
-/// A phone tries other forms of the user's name, and another user of the same address may mistype a
-/// password. Such failures close to the login do not make earlier guesses count as close.
+/// A phone tries other forms of the user's name. Another user of the phone's address may mistype a
+/// password. Such failures do not count, so the guesses are not close to the login.
 #[test]
 fn a_failed_name_that_does_not_count_makes_no_login_suspicious() {
     for has_past in [false, true] {

@@ -1,6 +1,6 @@
-//! What is found, missed and wrongly reported on generated servers.
+//! Counts found, missed and wrongly reported logins on generated servers.
 //!
-//! `MLS_SERVERS=100 cargo test -p mls-findings --test servers -- --nocapture` tries that many seeds.
+//! `MLS_SERVERS=100 cargo test -p mls-findings --test servers -- --nocapture` tries 100 seeds.
 use mls_config::config::Suspicious;
 use mls_event::Finding;
 use mls_findings::{Detector, Observation};
@@ -22,7 +22,7 @@ fn attackers_are_found_and_honest_users_are_left_alone() {
     let seeds = std::env::var("MLS_SERVERS").ok().and_then(|n| n.parse().ok()).unwrap_or(4);
     let mut total = Score::default();
     for seed in 1..=seeds {
-        // Few or many attempts of password spraying.
+        // Some servers get few attempts of password spraying, some get many.
         let spray = [60, 10, 200, 400][usize::try_from(seed % 4).unwrap_or(0)];
         let server = Server::new(Options { seed, spray, ..Options::default() });
         let score = Score::new(&server, &findings(&server));

@@ -1,8 +1,8 @@
-//! Downloads by reqwest: conditional, bounded in size and time, and retried if the failure may be
-//! temporary.
+//! Downloads files with reqwest. Only newer files are downloaded. Size and time are limited. If a
+//! failure may be temporary, the download is tried again.
 //!
-//! TLS is rustls with the certificates that the system trusts, or those of `SSL_CERT_FILE`. Proxies
-//! come from the environment (`HTTPS_PROXY`, `NO_PROXY`, …).
+//! TLS is rustls with the certificates that the system trusts, or with the certificates in
+//! `SSL_CERT_FILE`. Proxies come from the environment (`HTTPS_PROXY`, `NO_PROXY`, …).
 
 use std::fs::File;
 use std::io::{Seek, Write};
@@ -21,30 +21,29 @@ use reqwest::{Client, StatusCode, Url};
 
 use crate::origin::DownloadOrigin;
 
-/// The number of retries of a download. Each pause is longer than the one before.
+/// The number of retries of a download. The pause before each retry is longer than the last pause.
 const RETRIES: usize = 2;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
-/// A whole download with its retries may take this many times the timeout for a single read.
+/// The time limit of a download with its retries: this number times the timeout for a single read.
 pub(crate) const WHOLE: u32 = 20;
 
 const MAX_REDIRECTS: usize = 5;
 
-/// The answer of a server.
 pub(crate) enum Fetched {
-    /// The installed file is the newest.
+    /// The installed file is up to date.
     NotModified,
     /// The body of the answer is in the argument `file` of `fetch`.
     New { etag: Option<String>, last_modified: Option<String> },
 }
 
-/// A client that gives up if an answer does not begin within `timeout`, or if a server then sends
-/// nothing for `timeout`.
+/// Returns an HTTP client. If an answer does not begin within `timeout`, the client gives up. It
+/// also gives up if the server sends nothing for `timeout` during the answer.
 pub(crate) fn client(timeout: Duration) -> anyhow::Result<Client> {
-    // A URL may hold a key.
+    // A URL may contain a secret key.
     mls_config::secret::protect_memory();
-    // This fails only if a provider is already installed. It is the same provider, so the error
-    // does not matter.
+    // This fails only if a provider is already installed. That is always the ring provider too, so
+    // the error does not matter.
     let _ = rustls::crypto::ring::default_provider().install_default();
     Client::builder()
         .user_agent(concat!("mls-ipdb/", env!("CARGO_PKG_VERSION")))
@@ -80,7 +79,7 @@ pub(crate) fn parse(text: &str) -> Result<Url, String> {
     }
 }
 
-/// The URL for messages, without the parts that may hold keys and passwords.
+/// The URL for messages, without the parts that may contain keys and passwords.
 pub(crate) fn shown(url: &Url) -> String {
     let mut url = url.clone();
     url.set_query(None);
@@ -89,10 +88,10 @@ pub(crate) fn shown(url: &Url) -> String {
     url.into()
 }
 
-/// Downloads `url` to `file` if it is newer than `origin`.
+/// If the file at `url` is newer than `origin`, downloads it to `file`.
 ///
-/// Exit 75 for a failure that may be temporary, 69 if the server refuses or a redirect is refused, 65 if the database is too
-/// large, 74 if `file` cannot be written.
+/// Exit 75 for a failure that may be temporary, 69 if the server refuses the request or a redirect
+/// is not allowed, 65 if the database is too large, 74 if `file` cannot be written.
 pub(crate) async fn fetch(
     client: &Client,
     url: &Url,

@@ -1,4 +1,4 @@
-//! Replaces an installed database by a valid one.
+//! Checks a new database and replaces the installed database.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, ErrorKind, Read, Seek};
@@ -17,10 +17,10 @@ pub(crate) struct Candidate {
     pub(crate) survey: Survey,
 }
 
-/// Opens a file without a name in the directory of `target`. The disk of this directory needs room
-/// for the database anyway.
+/// Opens a temporary file without a name in the directory of `target`. The disk of this directory
+/// must have space for the database in any case.
 ///
-/// Exit 73 or 77 if it cannot be made.
+/// Exit 73 or 77 if the file cannot be created.
 pub(crate) fn scratch(target: &Path) -> anyhow::Result<File> {
     let directory = mls_state::atomic::directory_of(target);
     let file = fs::create_dir_all(&directory).and_then(|()| tempfile::tempfile_in(&directory));
@@ -38,8 +38,8 @@ fn not_written<T>(error: io::Error, target: &Path) -> anyhow::Result<T> {
 
 /// Copies a file to `out`, up to the largest size of a database. Decompresses gzip.
 ///
-/// `out` must be a file that nobody else can change, because its content is checked and then used.
-/// The inner error says that the content is wrong. Exit 74 if reading or writing fails.
+/// The caller must give a file `out` that nobody else can change, because the content is used after
+/// its check. The inner error says that the content is wrong. Exit 74 if reading or writing fails.
 pub(crate) fn unpack(
     mut file: &File,
     form: FileFormat,
@@ -67,7 +67,7 @@ pub(crate) fn unpack(
     }
 }
 
-/// Whether the last line has no newline, and the rows before it are a whole database.
+/// Whether a download was cut off: the last line has no newline, but all rows before are valid.
 pub(crate) fn is_cut_off(file: &File) -> anyhow::Result<bool> {
     let size = file.metadata()?.len();
     let tail = size.min(MAX_ROW);
@@ -79,9 +79,9 @@ pub(crate) fn is_cut_off(file: &File) -> anyhow::Result<bool> {
 }
 
 impl Candidate {
-    /// Reads the whole database. A CSV that is not sorted is sorted, into a file from `scratch`.
+    /// Reads and checks the whole database. An unsorted CSV is sorted into a file from `scratch`.
     ///
-    /// Exit 65 if it is not valid.
+    /// Exit 65 if the database is not valid.
     pub(crate) fn new(
         file: File,
         form: FileFormat,
@@ -101,9 +101,9 @@ impl Candidate {
         DatabaseKind::ALL.into_iter().find(|kind| self.survey.is(*kind))
     }
 
-    /// Replaces `target` as a whole. Refuses a candidate of another kind than `kind`. If there is a
-    /// valid old database, also refuses a candidate for other address families, or with fewer than
-    /// half as many rows.
+    /// Replaces the file `target` by this candidate. The candidate must be of the kind `kind`. If
+    /// there is a valid old database, the candidate must also be for the same address families and
+    /// have at least half as many rows.
     ///
     /// Exit 65 if the candidate is refused, 73 or 77 if `target` cannot be written.
     pub(crate) fn install(&mut self, kind: DatabaseKind, target: &Path) -> anyhow::Result<()> {
@@ -137,9 +137,9 @@ impl Candidate {
     }
 }
 
-/// Surveys an installed database.
+/// Reads and checks an installed database.
 ///
-/// Exit 65 if it is not valid.
+/// Exit 65 if the database is not valid.
 pub(crate) fn survey(path: &Path) -> anyhow::Result<Survey> {
     let survey = Survey::of(&open(path).map_err(Unusable::fatal)?, FileFormat::of(path));
     let sorted = |survey: Survey| {

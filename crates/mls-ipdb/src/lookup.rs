@@ -14,7 +14,7 @@ struct LocatedAddress {
     location: Location,
 }
 
-/// Answers for `addresses`. If there are none, answers for the lines of standard input.
+/// Looks up `addresses`. If the list is empty, looks up the addresses on standard input.
 pub(crate) fn lookup(databases: &mut IpDatabases, addresses: &[String]) -> anyhow::Result<()> {
     if let Some(warning) = databases.warning() {
         log::warn!("{warning}");

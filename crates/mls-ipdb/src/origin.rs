@@ -13,11 +13,11 @@ use mls_state::cursor_file::{sha256, sha256_of};
 use mls_state::regular;
 use serde::{Deserialize, Serialize};
 
-/// The validators that the server sent with the file, and a hash of the installed file. If the file
-/// was changed later, the hash differs, and the origin is not used.
+/// The headers `ETag` and `Last-Modified` that the server sent, and a hash of the installed file.
+/// If the file was changed later, its hash differs, and the origin is not used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct DownloadOrigin {
-    /// A hash, because a URL may hold a key and everybody may read this file.
+    /// A hash, because everybody may read this file, and a URL may contain a secret key.
     url_sha256: String,
     pub(crate) etag: Option<String>,
     pub(crate) last_modified: Option<String>,
@@ -36,8 +36,8 @@ impl DownloadOrigin {
         Ok(Self { url_sha256: sha256(url.as_bytes()), etag, last_modified, sha256: sha256_of_file })
     }
 
-    /// The origin of `database`, if it came from `url` and was not changed since. Without an origin,
-    /// the whole file is fetched.
+    /// Returns the origin of `database`. If the database came from another URL or was changed
+    /// later, returns `None`, and the caller downloads the whole file.
     pub(crate) fn load(database: &Path, url: &str) -> Option<Self> {
         let text = regular::read(&beside(database)).ok()?;
         let origin: Self = serde_json::from_slice(&text).ok()?;

@@ -1,4 +1,4 @@
-//! `mls-ipdb update`: fetches databases, or takes local files, and installs the valid ones.
+//! `mls-ipdb update`: downloads databases, or reads local files, and installs the valid databases.
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -35,17 +35,14 @@ pub(crate) struct UpdateFlags {
     timeout: u64,
 }
 
-/// One database to fetch.
 struct Download {
     kind: DatabaseKind,
     url: Url,
     target: PathBuf,
 }
 
-/// Updates each database separately: if one fails, its old file stays and the others are still
-/// updated.
-///
-/// If some failed, the exit code is that of the first failure.
+/// Updates each database separately. If an update fails, the old file of this database stays, and
+/// all other databases are updated. The exit code is the code of the first failure.
 pub(crate) fn update(
     flags: &IpDatabaseFlags,
     sources: &UpdateFlags,
@@ -90,7 +87,7 @@ pub(crate) fn update(
     })
 }
 
-/// Pairs the URLs with the files, in order.
+/// Pairs URLs and files of each kind: the first URL with the first file, and so on.
 fn jobs(
     flags: &IpDatabaseFlags,
     sources: &UpdateFlags,
@@ -132,7 +129,7 @@ fn jobs(
     Ok(jobs)
 }
 
-/// The files of a kind, at least two: if only one is named, its IPv6 sibling is the second.
+/// Returns at least two files of a kind. If only `asn.csv` is named, adds `asn-ipv6.csv`.
 fn targets(flags: &IpDatabaseFlags, kind: DatabaseKind, config: &Config) -> Vec<PathBuf> {
     let mut paths = flags.paths(kind, config);
     if let [only] = &paths[..] {
@@ -152,7 +149,7 @@ fn configured_urls(kind: DatabaseKind, config: &Config) -> anyhow::Result<Vec<Ur
         return kind.urls().iter().map(|text| Ok(Url::parse(text)?)).collect();
     }
     let parse = |text: &String| {
-        // The query may hold a key, and the part before the host may hold a password.
+        // The query may contain a key, and the part before the host may contain a password.
         let shown =
             text.split('?').next().and_then(|text| text.rsplit('@').next()).unwrap_or_default();
         let failed = |why| format!("{key}: {shown:?} is not a URL: {why}");
@@ -161,7 +158,7 @@ fn configured_urls(kind: DatabaseKind, config: &Config) -> anyhow::Result<Vec<Ur
     configured.iter().map(parse).collect()
 }
 
-/// Fetches and installs one database. Only the fetching has a time limit.
+/// Downloads and installs one database. Only the download has a time limit.
 fn run(job: Download, timeout: Duration) -> anyhow::Result<(DatabaseKind, PathBuf)> {
     let Download { kind, url, target } = job;
     let (origin, body) = (DownloadOrigin::load(&target, url.as_str()), scratch(&target)?);
@@ -179,11 +176,11 @@ fn run(job: Download, timeout: Duration) -> anyhow::Result<(DatabaseKind, PathBu
     Ok((kind, target))
 }
 
-/// Calls `fetch` in a new thread. If a server sends without a pause, that thread does not look at
-/// the clock. So the calling thread checks the time limit.
+/// Calls `fetch` in a new thread. If a server sends without a pause, the new thread does not check
+/// the time limit. So the calling thread checks it.
 ///
-/// After the limit the thread may go on, so `fetch` must not change an installed file. Exit 75 if it
-/// takes too long, 70 if it panics.
+/// After the limit, the new thread may go on, so `fetch` must not change an installed file. Exit 75
+/// if `fetch` takes too long, 70 if `fetch` panics.
 fn within<T: Send + 'static>(
     limit: Duration,
     shown: &str,
@@ -191,7 +188,7 @@ fn within<T: Send + 'static>(
 ) -> anyhow::Result<T> {
     let (sender, result) = mpsc::channel();
     std::thread::Builder::new().name("download".into()).spawn(move || {
-        // If it took too long, there is no receiver.
+        // After the time limit, there is no receiver, so sending fails.
         let _ = sender.send(fetch());
     })?;
     result.recv_timeout(limit).unwrap_or_else(|error| {
@@ -207,7 +204,6 @@ fn within<T: Send + 'static>(
     })
 }
 
-/// Installs what was fetched.
 fn install(
     fetched: Fetched,
     body: File,
@@ -232,8 +228,8 @@ fn install(
     } else {
         body
     };
-    // If a response has no length, a closed connection may mean its end or an interruption. A complete
-    // text ends with a newline.
+    // If a response has no length, a closed connection can mean the end of the text or an
+    // interruption. A complete text ends with a newline.
     if !form.mmdb && is_cut_off(&content).with_context(failed)? {
         return Err(Exit::TempFail.error("the last line has no newline: the download was cut off"))
             .with_context(failed);
@@ -261,8 +257,8 @@ fn take(
     let content = open(file).map_err(Unusable::fatal)?;
     let failed = || format!("{} is not installed", file.display());
     let form = FileFormat::of(file);
-    // The directory is known only after the content was read. So use the system's temporary
-    // directory.
+    // The directory of the database is known only after the content was read. So use the temporary
+    // directory of the system.
     let scratch =
         || tempfile::tempfile().context("making a temporary file").or_exit(Exit::CantCreat);
     let content = unpack(&content, form, scratch()?).with_context(failed)?;

@@ -1,4 +1,4 @@
-//! Lookups in databases of the published size, compared with the ranges in them.
+//! Compares lookups with the ranges in the databases, which are as large as published databases.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -38,7 +38,7 @@ fn a_hundred_thousand_lookups_are_right_also_at_the_ends_of_ranges() {
         let family = usize::from(n % 4 == 0);
         let anywhere = u128::from(random.number()) << 64 | u128::from(random.number());
         let number = if n % 2 == 0 {
-            // Half of the addresses are next to the end of a range.
+            // Half of the addresses are the first or last of a range, or next to it.
             let range = random.pick(&of_family[family][n / 2 % 2]);
             [range.start - 1, range.start, range.end, range.end + 1][n / 4 % 4]
         } else if family == 0 {
@@ -105,8 +105,8 @@ fn damage_that_no_search_reads_is_found_when_the_database_is_loaded() {
     let path = dir.path().join("damaged.csv");
     let addresses =
         (0..600).map(|n| format!("2.0.{}.{}", n / 256, n % 256)).collect::<Vec<_>>().join("\n");
-    // The padding moves the damage to other offsets. If mls-ipdb reads the file in parts, a part
-    // must not begin in the middle of a row.
+    // The padding moves the damage to other offsets. So the test also finds a program that reads
+    // the file in parts and begins a part in the middle of a row.
     for padding in 0..22 {
         let rows = (0..30_000).map(|n| {
             let start = (1 << 24) + n * 1000;

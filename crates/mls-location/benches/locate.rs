@@ -1,4 +1,4 @@
-//! The hot loop of mls-enrich: looks up random addresses in loaded databases of the published size.
+//! Measures the hot loop of mls-enrich: random lookups in loaded databases of realistic size.
 //!
 //! `cargo bench --package mls-location`
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on should stop")]

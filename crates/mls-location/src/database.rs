@@ -14,12 +14,12 @@ pub(crate) enum IpDatabase {
     Mmdb(Mmdb),
 }
 
-/// The format that the name of a file implies, such as `asn.mmdb.gz`.
+/// The format of a file. Its name decides: `asn.mmdb.gz` is an MMDB database, compressed by gzip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileFormat {
     /// Whether the content is compressed by gzip.
     pub gzip: bool,
-    /// Whether it is an MMDB database. If not, it is a CSV.
+    /// Whether the content is an MMDB database. If not, the content is a CSV.
     pub mmdb: bool,
 }
 
@@ -45,7 +45,7 @@ impl IpDatabase {
         }
     }
 
-    /// Refuses a database that holds the other kind of data.
+    /// Fails if the database is of the other kind (country or AS).
     pub(crate) fn check_kind(&mut self, kind: DatabaseKind) -> Result<(), Unusable> {
         match self {
             Self::Csv(csv) => csv.check_kind(kind),
@@ -53,7 +53,7 @@ impl IpDatabase {
         }
     }
 
-    /// Prepares for many lookups.
+    /// Loads a CSV into memory for many lookups. An MMDB database is always in memory.
     pub(crate) fn load(&mut self) -> Result<(), Unusable> {
         match self {
             Self::Csv(csv) => csv.load(),

@@ -1,4 +1,4 @@
-//! Lookups in the databases of both kinds.
+//! Looks addresses up in the country databases and AS databases.
 
 use std::net::IpAddr;
 use std::thread::Builder;
@@ -13,7 +13,7 @@ const LOAD_AFTER: u32 = 500;
 /// The data about an address.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Location {
-    /// ISO 3166-1 alpha-2.
+    /// Country code (ISO 3166-1 alpha-2), for example `DE`.
     pub country_code: Option<String>,
     /// Number of the autonomous system.
     pub asn: Option<u32>,
@@ -24,8 +24,8 @@ pub struct Location {
 /// Open databases, and which kinds are missing.
 #[derive(Debug, Default)]
 pub struct IpDatabases {
-    /// The databases of each kind, `country` and `asn`. The first one of a kind that has a value
-    /// answers.
+    /// The country databases; `asn` has the AS databases. The first database that has a value for
+    /// an address gives the answer.
     pub(crate) country: Vec<IpDatabase>,
     pub(crate) asn: Vec<IpDatabase>,
     /// Descriptions of the kinds that have no database.
@@ -35,7 +35,7 @@ pub struct IpDatabases {
 }
 
 impl IpDatabases {
-    /// A warning that names the databases that do not exist; `None` if there is one of each kind.
+    /// Returns a warning that names the missing databases; `None` if no database is missing.
     #[must_use]
     pub fn warning(&self) -> Option<String> {
         let missing = self.missing.join(", ");
@@ -44,7 +44,7 @@ impl IpDatabases {
         })
     }
 
-    /// Whether there is no database of either kind.
+    /// Whether there is no database at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.country.is_empty() && self.asn.is_empty()
@@ -87,7 +87,7 @@ impl IpDatabases {
     }
 }
 
-/// The answer of the first database that has one.
+/// Returns the value of the first database that has a value for `ip`.
 fn ask<T>(
     databases: &mut Vec<IpDatabase>,
     ip: IpAddr,

@@ -1,4 +1,4 @@
-//! Checks for any input bytes, for `tests/fuzz`. A function panics if its check fails.
+//! Functions that `tests/fuzz` calls with any input bytes. If a check fails, they panic.
 
 #![expect(clippy::expect_used, reason = "a failed check must stop the run")]
 
@@ -12,11 +12,11 @@ use crate::search::Csv;
 use crate::survey::Survey;
 
 /// Reads a CSV database in the file `path`. If the file can be loaded, the search on disk and the
-/// search in memory must find the same.
+/// search in memory must give the same results.
 pub fn csv(path: &Path, text: &[u8]) {
     let file = std::fs::File::open(path).expect("the file of the text");
     let survey = Survey::of_csv(&file, text.len() as u64);
-    // A file that is not sorted need not be usable, because mls-ipdb installs only sorted files.
+    // An unsorted file may be unusable, because mls-ipdb installs only sorted files.
     let is_usable = survey.is_ok_and(|survey| survey.sorted);
     let Ok(mut csv) = Csv::open(path) else {
         assert!(!is_usable, "a database that was checked cannot be opened");

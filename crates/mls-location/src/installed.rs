@@ -28,15 +28,14 @@ pub struct IpDatabaseFlags {
     pub data_dir: Option<PathBuf>,
 }
 
-/// The default directory of databases.
 const DEFAULT_DIR: &str = "/var/lib/maillogsentinel";
 
-/// The directory in the home directory. The Python original used it if it did not run as root.
+/// If the Python original did not run as root, it used this directory in the home directory.
 const HOME_DIR: &str = ".ipinfo";
 
 impl IpDatabaseFlags {
-    /// Opens the installed databases. If a kind has no file, [`IpDatabases::warning`] returns a
-    /// warning.
+    /// Opens the installed databases. If the country database or the AS database is missing,
+    /// [`IpDatabases::warning`] returns a warning.
     ///
     /// # Errors
     /// Exit 65 or 66 if a flag names a file that cannot be used.
@@ -76,7 +75,6 @@ impl IpDatabaseFlags {
         Ok(open)
     }
 
-    /// The files that a flag names.
     fn of(&self, kind: DatabaseKind) -> &[PathBuf] {
         match kind {
             DatabaseKind::Country => &self.country_db,
@@ -84,7 +82,7 @@ impl IpDatabaseFlags {
         }
     }
 
-    /// The paths of the databases of a kind, without the IPv6 siblings. At least one.
+    /// The paths of the databases of a kind: at least one path, without [IPv6 files](ipv6_sibling).
     #[must_use]
     pub fn paths(&self, kind: DatabaseKind, config: &Config) -> Vec<PathBuf> {
         if !self.of(kind).is_empty() {
@@ -106,7 +104,7 @@ impl IpDatabaseFlags {
     }
 }
 
-/// The path of the IPv6 database beside an IPv4 one: `asn-ipv6.csv` beside `asn.csv`.
+/// Returns the path of the IPv6 database for an IPv4 database: for `asn.csv`, it is `asn-ipv6.csv`.
 #[must_use]
 pub fn ipv6_sibling(path: &Path) -> PathBuf {
     let mut name = path.file_stem().unwrap_or_default().to_owned();

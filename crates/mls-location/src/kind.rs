@@ -31,7 +31,7 @@ impl DatabaseKind {
         }
     }
 
-    /// The flag that names its files.
+    /// The flag that names files of this kind.
     #[must_use]
     pub fn flag(self) -> &'static str {
         match self {
@@ -40,8 +40,8 @@ impl DatabaseKind {
         }
     }
 
-    /// Whether rows belong to the other kind of database. `country` and `system` say whether at
-    /// least one of the rows has a country or an AS number.
+    /// Whether rows belong to the other kind of database. `country` says whether at least one row
+    /// has a country; `system`, whether at least one row has an AS number.
     pub(crate) fn is_other(self, country: bool, system: bool) -> bool {
         match self {
             Self::Country => system && !country,
@@ -49,7 +49,7 @@ impl DatabaseKind {
         }
     }
 
-    /// The message about a database of the other kind.
+    /// The error message for a database that is not of this kind.
     #[must_use]
     pub fn wrong(self) -> String {
         match self {

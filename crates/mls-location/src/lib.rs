@@ -1,8 +1,8 @@
 //! Country and autonomous system of an address, from local databases.
 //!
 //! [`IpDatabaseFlags::open`] opens the installed databases, and [`IpDatabases::locate`] looks an address up.
-//! `mls-ipdb`(1) describes their formats. That tool also installs them; this crate does not use the
-//! network.
+//! `mls-ipdb`(1) describes the formats of the databases and installs databases. This crate does not
+//! use the network.
 
 #![warn(missing_docs)]
 

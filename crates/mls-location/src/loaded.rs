@@ -7,21 +7,21 @@ use std::ops;
 use crate::row::{Family, Fields};
 use crate::survey::{Flaw, Order};
 
-/// The ranges and fields of a file. Its rows were checked to be sorted.
+/// The ranges and fields of a file. [`LoadedCsv::read`] has checked that the rows are sorted.
 #[derive(Debug)]
 pub(crate) struct LoadedCsv {
     family: Family,
     ranges: Ranges,
-    /// For each value of the first 16 bits, the number of ranges that start below it. A search is
-    /// limited to the ranges between two of these numbers.
+    /// `heads[n]` is the number of ranges whose first 16 bits are less than `n`. So a search for an
+    /// address that begins with `n` reads only the ranges from `heads[n]` to `heads[n + 1]`.
     heads: Vec<u32>,
-    /// The fields of the rows, each with a newline. Fields that are only a country code are not
-    /// here, because a [`FieldsRef`] holds them.
+    /// The fields of the rows. A newline follows the fields of each row. Fields that are only a
+    /// country code are not here: the [`FieldsRef`] contains the code.
     fields: Vec<u8>,
 }
 
-/// The rows and the gaps between them, in order. Access to distant memory takes most of the time of
-/// a search, so the array that a search reads is small and contiguous.
+/// The rows and the gaps between rows, in order. A search spends most of its time on memory access,
+/// so the array that it reads must be small and contiguous.
 #[derive(Debug)]
 enum Ranges {
     V4(Vec<LoadedRange<u32>>),
@@ -36,18 +36,18 @@ struct LoadedRange<T> {
 }
 
 /// The fields of a range. If the first byte is [`INLINE`], the last two bytes are a country code.
-/// Otherwise the bytes are the offset of the fields, big-endian.
+/// If not, the four bytes are the offset of the fields in [`LoadedCsv::fields`], big-endian.
 type FieldsRef = [u8; 4];
 
-/// The first byte of inline fields. An offset is never large enough to begin with it.
+/// The first byte of a [`FieldsRef`] with a country code. Offsets are too small for this byte.
 const INLINE: u8 = 0x80;
 
-/// An offset beyond the end of all fields: a gap.
+/// The [`FieldsRef`] of a gap: an offset after the end of all fields.
 const GAP: FieldsRef = [0xff; 4];
 
 impl LoadedCsv {
-    /// Reads `length` bytes of `file` from its beginning, and checks that they are sorted rows. The
-    /// inner result says what is wrong with the rows.
+    /// Reads the first `length` bytes of `file`, and checks that the rows are sorted. The inner
+    /// error says what is wrong with the rows.
     pub(crate) fn read(file: &File, family: Family, length: u64) -> io::Result<Result<Self, Flaw>> {
         let ranges = match family {
             Family::V4 => Ranges::V4(Vec::new()),
@@ -55,7 +55,7 @@ impl LoadedCsv {
         };
         let mut loaded = Self { family, ranges, heads: vec![0; HEADS + 1], fields: Vec::new() };
         let mut order = Order::default();
-        // The start of the next row if there is no gap.
+        // If there is no gap, the next row starts here.
         let mut next = Some(0);
         let rows = order.read(file, length, |row| {
             if let Some(gap) = next.filter(|next| *next < row.start) {
@@ -100,7 +100,7 @@ impl LoadedCsv {
         }
     }
 
-    /// The fields of the row whose range holds `number`.
+    /// The fields of the row whose range contains `number`.
     pub(crate) fn find(&self, number: u128) -> Option<Fields<'_>> {
         let head = head(number, self.family);
         let among = self.heads[head] as usize..self.heads[head + 1] as usize;

@@ -20,7 +20,6 @@ pub struct Mmdb {
     reader: Reader<Vec<u8>>,
 }
 
-/// A network in the database.
 pub(crate) struct MmdbNetwork {
     pub(crate) family: Family,
     /// Number of addresses.
@@ -35,7 +34,7 @@ impl Mmdb {
     /// Opens the file `path`.
     ///
     /// # Errors
-    /// The file cannot be read, or it is not an MMDB database.
+    /// The file cannot be read, or is not an MMDB database.
     pub fn open(path: &Path) -> Result<Self, Unusable> {
         Self::new(path, read(path)?)
     }
@@ -78,7 +77,7 @@ impl Mmdb {
         found.map_err(|error| Unusable::Bad { path: self.path.clone(), what: error.to_string() })
     }
 
-    /// Refuses a database that holds the other kind of data, judged by its first networks.
+    /// Fails if the first networks show that the database is of the other kind.
     pub(crate) fn check_kind(&self, kind: DatabaseKind) -> Result<(), Unusable> {
         let bad = |what: String| Unusable::Bad { path: self.path.clone(), what };
         let failed = |error: MaxMindDbError| bad(error.to_string());
@@ -92,7 +91,7 @@ impl Mmdb {
         if kind.is_other(has_country, has_asn) { Err(bad(kind.wrong())) } else { Ok(()) }
     }
 
-    /// The time at which the database was built; `None` if the file does not say it.
+    /// The time at which the database was built; `None` if the file does not contain this time.
     #[must_use]
     pub fn built(&self) -> Option<SystemTime> {
         self.reader.metadata().build_time().ok()
@@ -136,15 +135,15 @@ pub(crate) fn visit(
     Ok(())
 }
 
-/// The number of networks in the search tree. A network with several paths to it counts once for
-/// each path: a hundred nodes can make more networks than could ever be visited. `None` if the tree
-/// has a cycle or is cut off.
+/// Counts the networks in the search tree. A network counts once for each path to the network. So a
+/// tree of only a hundred nodes can have more networks than a program can ever visit. Returns
+/// `None` if the tree has a cycle or is cut off.
 #[expect(clippy::many_single_char_names, reason = "the bytes of a node")]
 fn networks(bytes: &[u8], nodes: usize, bits: u16) -> Option<u32> {
     const OPEN: u32 = u32::MAX;
     let width = usize::from(bits) / 4;
-    // The whole tree must be in the file, so a wrong count cannot allocate more memory than the
-    // file has.
+    // If `nodes` is too large for the file, stop here. So a wrong `nodes` cannot make this function
+    // allocate more memory than the size of the file.
     let tree = bytes.get(..nodes.checked_mul(width)?)?;
     let children = |node: usize| -> Option<[usize; 2]> {
         let records = match (bits, &tree[node * width..][..width]) {
@@ -157,7 +156,7 @@ fn networks(bytes: &[u8], nodes: usize, bits: u16) -> Option<u32> {
             records.map(|record| usize::try_from(u32::from_be_bytes(record)).unwrap_or(usize::MAX)),
         )
     };
-    // For each node: 0 before the first visit, then OPEN, then the number of networks below it.
+    // Per node: 0 before the visit, OPEN during it, then the number of networks below the node.
     let mut below = vec![0; nodes];
     let mut path = vec![0];
     while let Some(node) = path.last().copied() {
@@ -186,8 +185,8 @@ fn networks(bytes: &[u8], nodes: usize, bits: u16) -> Option<u32> {
     below.first().copied()
 }
 
-/// Returns the country code. In `GeoLite2` and DB-IP it is a member of `country`; in ip-location-db
-/// it is the only member.
+/// Returns the country code. In `GeoLite2` and DB-IP, the code is the member `iso_code` of
+/// `country`. In ip-location-db, it is the member `country_code`.
 fn country<S: AsRef<[u8]>>(found: &MmdbLookup<'_, S>) -> Result<Option<String>, MaxMindDbError> {
     for path in [
         &[PathElement::Key("country"), PathElement::Key("iso_code")][..],

@@ -1,17 +1,15 @@
 //! One row of a database: `start,end,country` or `start,end,asn,organisation`.
 //!
-//! The layouts are those of ip-location-db: there is no header, addresses are text or decimal
-//! numbers, and fields are quoted if they need it.
+//! ip-location-db uses these layouts: there is no header, addresses are text (`1.0.0.0`) or decimal
+//! numbers (`16777216`), and a field is quoted if necessary.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-/// The address family of a whole file. A single number such as 16777216 could be of either family.
+/// The address family of a whole file. A single number such as 16777216 can be IPv4 or IPv6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Family {
-    /// IPv4
     V4,
-    /// IPv6
     V6,
 }
 
@@ -20,8 +18,8 @@ impl Family {
         if ip.is_ipv4() { Self::V4 } else { Self::V6 }
     }
 
-    /// The family of a file, from its highest address: it is IPv6 if that number is too large for
-    /// IPv4.
+    /// The family of a file with this highest address. If the number is too large for IPv4, the
+    /// family is IPv6.
     pub(crate) fn of_highest(number: u128) -> Self {
         if number > Self::V4.last() { Self::V6 } else { Self::V4 }
     }
@@ -54,16 +52,13 @@ pub(crate) fn number(ip: IpAddr) -> u128 {
 /// The number of `1.0.0.0`, the first public IPv4 address.
 const FIRST_PUBLIC_V4: u128 = 1 << 24;
 
-/// A range of addresses, including both ends.
+/// A row: the addresses from `start` to `end` (both included), and the other fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RangeRow<'a> {
-    /// First address.
     pub(crate) start: u128,
-    /// Last address.
     pub(crate) end: u128,
     /// The notation of the first address.
     pub(crate) spelling: Spelling,
-    /// The fields after the addresses.
     pub(crate) fields: Fields<'a>,
     /// The length of the line in bytes, without its newline.
     pub(crate) length: usize,
@@ -74,7 +69,7 @@ pub(crate) struct RangeRow<'a> {
 pub(crate) struct Fields<'a>(pub(crate) &'a [u8]);
 
 impl<'a> RangeRow<'a> {
-    /// Reads a line without its newline; `None` if it is not a row.
+    /// Reads a line that has no newline at its end. Returns `None` if the line is not a row.
     pub(crate) fn parse(line: &'a [u8]) -> Option<Self> {
         let mut rest = line.strip_suffix(b"\r").unwrap_or(line);
         let ((start, spelling), (end, _)) = (take_address(&mut rest)?, take_address(&mut rest)?);
@@ -87,9 +82,9 @@ impl<'a> RangeRow<'a> {
         })
     }
 
-    /// Whether the row can be in a file of this family. A number does not name its family. But a
-    /// range within `::100:0` to `::ffff:ffff` is IPv4: these are the numbers of the public IPv4
-    /// addresses, and IPv6 files do not have them.
+    /// Whether the row can be in a file of this family. A number can be IPv4 or IPv6. But a range
+    /// of numbers between `1.0.0.0` and `255.255.255.255` is IPv4, because IPv6 files do not have
+    /// such ranges.
     pub(crate) fn is_of(&self, family: Family) -> bool {
         match (self.spelling, family) {
             (Spelling::Text(of), family) => of == family,
@@ -100,7 +95,7 @@ impl<'a> RangeRow<'a> {
         }
     }
 
-    /// The first address of a line: all that the search needs.
+    /// The first address of a line. The binary search needs no other field.
     pub(crate) fn start_of(mut line: &[u8]) -> Option<u128> {
         take_address(&mut line).map(|(start, _)| start)
     }
@@ -130,7 +125,7 @@ impl Fields<'_> {
         (asn != 0).then_some(asn)
     }
 
-    /// The organisation of the autonomous system, made printable.
+    /// The organisation of the autonomous system. Control characters are replaced.
     pub(crate) fn organisation(&self) -> Option<String> {
         let mut rest = self.0;
         field(&mut rest)?;
@@ -175,7 +170,7 @@ fn take_address(rest: &mut &[u8]) -> Option<(u128, Spelling)> {
     address(&field(rest)?)
 }
 
-/// An address as text, or its number.
+/// Parses an address: a text such as `1.0.0.0`, or a decimal number.
 fn address(text: &[u8]) -> Option<(u128, Spelling)> {
     if text.iter().all(u8::is_ascii_digit) {
         return Some((decimal(text)?, Spelling::Number));
@@ -184,7 +179,7 @@ fn address(text: &[u8]) -> Option<(u128, Spelling)> {
     Some((number(ip), Spelling::Text(Family::of(ip))))
 }
 
-/// A number with this number of digits always fits into 128 bits.
+/// A number of at most this many digits always fits into 128 bits.
 const SURE: usize = 38;
 
 /// Converts a text of digits to a number.
@@ -196,12 +191,12 @@ fn decimal(text: &[u8]) -> Option<u128> {
     }
 }
 
-/// Returns the number at the beginning of `text`, and how many digits it has. The number is wrong
-/// if it has more than [`SURE`] digits.
+/// Returns the number at the beginning of `text`, and how many digits it has. If there are more
+/// than [`SURE`] digits, the number is wrong.
 fn leading_number(text: &[u8]) -> (u128, usize) {
     let (mut number, mut digits) = (0_u128, 0);
-    // Reading numbers takes most of the time to load a database. A loop over single digits takes
-    // twice as long.
+    // Reading numbers takes most of the time of loading a database. So read eight digits at a time:
+    // a loop over single digits takes twice as long.
     while let Some(eight) = text[digits..].first_chunk().and_then(|eight| eight_digits(*eight)) {
         number = number.wrapping_mul(100_000_000).wrapping_add(eight.into());
         digits += 8;
@@ -218,8 +213,8 @@ fn leading_number(text: &[u8]) -> (u128, usize) {
     (number.wrapping_mul(scale.into()).wrapping_add(rest.into()), digits)
 }
 
-/// Converts eight digits to a number. It joins neighbours: first digits to pairs, then pairs to
-/// fours, and fours to eight.
+/// Converts eight digits to a number: joins digits to pairs, pairs to groups of four, and these to
+/// eight. Returns `None` if a byte is not a digit.
 fn eight_digits(text: [u8; 8]) -> Option<u64> {
     const EACH: u64 = 0x0101_0101_0101_0101;
     let digits = u64::from_le_bytes(text) ^ (EACH * 0x30);

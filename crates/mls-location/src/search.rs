@@ -1,8 +1,8 @@
 //! Searches a sorted CSV in place, like look(1): a binary search over the bytes of the file.
 //!
-//! A lookup needs no index and does not load the file. It reads about ten windows of a kilobyte,
-//! and then one of 16 KiB. For many lookups, [`Csv::load`] loads the file into memory and checks
-//! all of it.
+//! A lookup needs no index and does not load the file. It reads about ten windows of one kilobyte,
+//! and one window of 16 KiB. For many lookups, [`Csv::load`] loads the file into memory and checks
+//! all rows.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -22,25 +22,25 @@ use crate::survey::{MIXED, not_a_row};
 /// The longest row in bytes, with its newline. The rows of real databases are far shorter.
 pub const MAX_ROW: u64 = 64 * 1024;
 
-/// A range of at most this number of bytes is read row by row.
+/// If at most this number of bytes remain to be searched, the search reads the rows one by one.
 const NEAR: u64 = 1024;
 
-/// A range of at most this number of bytes is read at once.
+/// If at most this number of bytes remain to be searched, the search reads them at once.
 const PAGE: u64 = 16 * 1024;
 
-/// The bytes that the search reads on either side of an offset. It reads more if a row is longer.
+/// The search reads this number of bytes before and after an offset, or more if a row is longer.
 const REACH: u64 = 512;
 
 /// The number of bytes that are read to recognize the kind of a database.
 const SAMPLE: u64 = 16 * 1024;
 
-/// The largest database in bytes. Published databases have a fifth of this.
+/// The largest size of a database in bytes. Published databases have a fifth of this size.
 pub const MAX_SIZE: u64 = 128 << 20;
 
 /// The reason why a database cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Unusable {
-    /// It could not be read.
+    /// The file could not be read.
     #[error("reading IP database {}: {error}", path.display())]
     Io {
         /// The file.
@@ -48,7 +48,7 @@ pub enum Unusable {
         /// The error.
         error: io::Error,
     },
-    /// It does not hold sorted rows.
+    /// The content is wrong: for example, the rows are not sorted, or the file is too large.
     #[error("IP database {}: {what}", path.display())]
     Bad {
         /// The file.
@@ -59,7 +59,7 @@ pub enum Unusable {
 }
 
 impl Unusable {
-    /// The error that ends a tool: exit 65, or the code for the I/O error.
+    /// Returns the error that ends a tool. Its exit code is 65, or the code for the I/O error.
     #[must_use]
     pub fn fatal(self) -> anyhow::Error {
         match self {
@@ -70,23 +70,22 @@ impl Unusable {
     }
 }
 
-/// A sorted CSV database.
 #[derive(Debug)]
 pub(crate) struct Csv {
     path: PathBuf,
     disk: FileWindow,
-    /// In bytes, without the newlines at the end.
+    /// Size of the file in bytes, without white space at the end.
     length: u64,
     family: Family,
     loaded: Option<LoadedCsv>,
 }
 
-/// The file and the window that was read last.
+/// The file, and the bytes (the window) that were read last.
 #[derive(Debug)]
 struct FileWindow {
     file: File,
     window: Vec<u8>,
-    /// Where the window begins.
+    /// The offset in the file at which the window begins.
     from: u64,
 }
 
@@ -108,8 +107,8 @@ impl FileWindow {
 }
 
 impl Csv {
-    /// Opens a database. Its last row decides the family. Fails with [`Unusable`] if it cannot be
-    /// read or its last line is not a row.
+    /// Opens a database. The last row decides the address family. Fails with [`Unusable`] if the
+    /// file cannot be read, if its last line is not a row, or if it mixes IPv4 and IPv6.
     pub(crate) fn open(path: &Path) -> Result<Self, Unusable> {
         let file = open(path)?;
         let length = file.metadata().map(|metadata| metadata.len());
@@ -128,7 +127,7 @@ impl Csv {
         let (first, last) = (csv.line_at(0)?, csv.line_at(csv.length - 1)?);
         let family = RangeRow::parse(csv.get(last.clone())?).map(|row| Family::of_highest(row.end));
         csv.family = family.ok_or_else(|| csv.not_a_row(&last))?;
-        // A sorted file of both families begins with IPv4 and ends with IPv6.
+        // A sorted file that mixes IPv4 and IPv6 begins with IPv4 and ends with IPv6.
         let family = csv.family;
         if RangeRow::parse(csv.get(first)?).is_some_and(|row| !row.is_of(family)) {
             return Err(csv.bad(&format!("byte 0: {MIXED}")));
@@ -136,8 +135,8 @@ impl Csv {
         Ok(csv)
     }
 
-    /// Loads the file into memory for many lookups, and checks that it consists of sorted rows.
-    /// Fails with [`Unusable`] if it cannot be read or is not sorted.
+    /// Loads the file into memory for many lookups, and checks all rows. Fails with [`Unusable`] if
+    /// the file cannot be read, or if the rows are not valid and sorted.
     pub(crate) fn load(&mut self) -> Result<(), Unusable> {
         if self.loaded.is_none() {
             let loaded = LoadedCsv::read(&self.disk.file, self.family, self.length);
@@ -147,7 +146,7 @@ impl Csv {
         Ok(())
     }
 
-    /// Refuses a database that holds the other kind of data, judged by its first rows.
+    /// Fails if the first rows show that the database is of the other kind.
     pub(crate) fn check_kind(&mut self, kind: DatabaseKind) -> Result<(), Unusable> {
         let whole = self.length;
         let sample = self.get(0..whole.min(SAMPLE))?;
@@ -161,20 +160,19 @@ impl Csv {
         if kind.is_other(country, system) { Err(self.bad(&kind.wrong())) } else { Ok(()) }
     }
 
-    /// The family of all its rows.
     pub(crate) fn family(&self) -> Family {
         self.family
     }
 
-    /// The fields of the row whose range holds `number`. Fails with [`Unusable`] if it cannot be
-    /// read, or if rows that the search reads are not sorted.
+    /// Returns the fields of the row whose range contains `number`. Fails with [`Unusable`] if the
+    /// file cannot be read, or if the rows that the search reads are not sorted.
     pub(crate) fn find(&mut self, number: u128) -> Result<Option<Fields<'_>>, Unusable> {
         // The borrow checker rejects an `if let` that returns the borrowed value.
         if self.loaded.is_some() {
             return Ok(self.loaded.as_ref().and_then(|loaded| loaded.find(number)));
         }
-        // The row starts at `low` or later, and before `high`. `low` is the start of a row. `high`
-        // is the start of a row or the end of the file.
+        // The wanted row starts at `low` or later, and before `high`. `low` is the start of a row.
+        // `high` is the start of a row or the end of the file.
         let (mut low, mut high) = (0, self.length);
         let (mut below, mut above) = (None, None);
         while high - low > NEAR {
@@ -233,7 +231,7 @@ impl Csv {
         Ok((number <= row.end).then_some(row.fields))
     }
 
-    /// The range of the line that holds the byte at `offset`, without its newline.
+    /// The range of the line that contains the byte at `offset`, without the newline.
     fn line_at(&mut self, offset: u64) -> Result<Range<u64>, Unusable> {
         let mut reach = REACH;
         while reach <= MAX_ROW {
@@ -272,7 +270,7 @@ impl Csv {
     }
 }
 
-/// The length of the first `length` bytes of a file without white space at their end.
+/// Returns `length` minus the white space at the end of the first `length` bytes of a file.
 pub(crate) fn trimmed(file: &File, mut length: u64) -> io::Result<u64> {
     let mut tail = Vec::new();
     loop {
@@ -287,10 +285,10 @@ pub(crate) fn trimmed(file: &File, mut length: u64) -> io::Result<u64> {
     }
 }
 
-/// Opens a file of at most the largest size of a database.
+/// Opens a file.
 ///
 /// # Errors
-/// [`Unusable`] if it cannot be opened or is larger.
+/// [`Unusable`] if the file cannot be opened, or if it has more than [`MAX_SIZE`] bytes.
 pub fn open(path: &Path) -> Result<File, Unusable> {
     let opened = regular::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
     match opened {
@@ -303,7 +301,7 @@ pub fn open(path: &Path) -> Result<File, Unusable> {
     }
 }
 
-/// Reads a whole file of at most the largest size of a database. Refuses a larger one.
+/// Reads a whole file. Fails if the file has more than [`MAX_SIZE`] bytes.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Unusable> {
     let mut bytes = Vec::new();
     let read = open(path)?.take(MAX_SIZE).read_to_end(&mut bytes);

@@ -1,4 +1,4 @@
-//! Reads a whole database, checks it, and counts what it holds.
+//! Reads and checks a whole database, and counts its rows and addresses.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, Write};
@@ -14,7 +14,7 @@ use crate::mmdb;
 use crate::row::{Family, RangeRow};
 use crate::search::{MAX_ROW, trimmed};
 
-/// What a database holds.
+/// What a database contains.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Survey {
     /// Number of rows, or of networks in an MMDB database.
@@ -23,24 +23,24 @@ pub struct Survey {
     pub ipv4: u128,
     /// Number of IPv6 addresses that the rows cover.
     pub ipv6: u128,
-    /// Number of rows with a country, and of rows with an AS number.
+    /// Number of rows with a country. `systems` is the number of rows with an AS number.
     countries: u64,
     systems: u64,
     /// Whether the rows are in the order of their addresses.
     pub sorted: bool,
 }
 
-/// What is wrong with a file of both families.
+/// The error message for a file that mixes IPv4 and IPv6.
 pub(crate) const MIXED: &str = "IPv4 and IPv6 addresses must be in separate files";
 
 /// What is wrong with a database, and where.
 pub(crate) type Flaw = String;
 
 impl Survey {
-    /// Surveys a file in the given format.
+    /// Reads, checks and counts a database in the format `form`.
     ///
     /// # Errors
-    /// Exit 65 if it is not valid, 74 if it cannot be read.
+    /// Exit 65 if the database is not valid, 74 if the file cannot be read.
     pub fn of(file: &File, form: FileFormat) -> anyhow::Result<Self> {
         let length = read(file.metadata())?.len();
         if !form.mmdb {
@@ -52,11 +52,11 @@ impl Survey {
         Self::of_mmdb(&bytes).map_err(|flaw| Exit::DataErr.error(flaw))
     }
 
-    /// Surveys the rows in the first `length` bytes. The rows may be in any order; `sorted` says
-    /// whether they are sorted. Sorted rows that overlap are an error.
+    /// Reads, checks and counts the rows in the first `length` bytes. The rows may be in any order;
+    /// `sorted` says whether they are sorted. Sorted rows that overlap are an error.
     ///
     /// # Errors
-    /// Exit 65 if they are not valid, 74 if they cannot be read.
+    /// Exit 65 if the rows are not valid, 74 if the file cannot be read.
     pub fn of_csv(file: &File, length: u64) -> anyhow::Result<Self> {
         let (mut survey, mut order) = (Self::default(), Order::default());
         let rows = trimmed(file, length).and_then(|length| {
@@ -94,8 +94,8 @@ impl Survey {
         self.systems += u64::from(system);
     }
 
-    /// Whether it is a database of this kind: at least half of the rows have a country, or an AS
-    /// number.
+    /// Whether this is a database of the kind `kind`: at least half of the rows have a country (or
+    /// an AS number).
     #[must_use]
     pub fn is(&self, kind: DatabaseKind) -> bool {
         let with_value = match kind {
@@ -105,25 +105,24 @@ impl Survey {
         with_value * 2 >= self.rows
     }
 
-    /// Whether it covers the same families as another.
+    /// Whether both databases cover the same address families.
     #[must_use]
     pub fn same_families(&self, other: &Self) -> bool {
         (self.ipv4 > 0, self.ipv6 > 0) == (other.ipv4 > 0, other.ipv6 > 0)
     }
 }
 
-/// Checks the rows of a CSV one after the other.
+/// Checks the rows of a CSV in the order of the file.
 #[derive(Debug, Default)]
 pub(crate) struct Order {
     /// Offset of the next line.
     offset: usize,
-    /// The last row's addresses.
+    /// First and last address of the last row.
     last: Option<(u128, u128)>,
     unsorted: bool,
     highest: u128,
-    /// Number of addresses that the rows cover.
     covered: u128,
-    /// Offset of a row that can only be IPv4, and of one that can only be IPv6.
+    /// Offset of a row that can only be IPv4, and offset of a row that can only be IPv6.
     only: [Option<usize>; 2],
 }
 
@@ -131,8 +130,8 @@ pub(crate) struct Order {
 const CHUNK: u64 = 1 << 18;
 
 impl Order {
-    /// Reads the first `length` bytes of a file, and calls `each` for each row. The inner
-    /// result says what is wrong with the rows.
+    /// Reads the first `length` bytes of a file, and calls `each` for each row. The inner error
+    /// says what is wrong with the rows.
     pub(crate) fn read(
         &mut self,
         mut file: &File,
@@ -147,7 +146,7 @@ impl Order {
         loop {
             let read = file.by_ref().take(CHUNK).read_to_end(&mut chunk)?;
             let end = if read == 0 { Some(chunk.len()) } else { memchr::memrchr(b'\n', &chunk) };
-            // A line longer than `MAX_ROW` is refused, so it need not be read to its end.
+            // A line of more than `MAX_ROW` bytes is an error, so do not read to its end.
             let end = end.or((chunk.len() as u64 > MAX_ROW).then_some(chunk.len()));
             let Some(end) = end else { continue };
             for line in lines(&chunk[..end]) {
@@ -163,8 +162,8 @@ impl Order {
         }
     }
 
-    /// Reads the row in `line`, the next line without its newline. If all rows so far are sorted, a
-    /// row that overlaps the row before it is an error.
+    /// Checks the next line of the file (`line`, without its newline). If all rows so far are
+    /// sorted, a row that overlaps the previous row is an error.
     pub(crate) fn row<'a>(&mut self, line: &'a [u8]) -> Result<RangeRow<'a>, Flaw> {
         let offset = self.offset;
         if line.len() as u64 >= MAX_ROW {
@@ -195,7 +194,7 @@ impl Order {
         Ok(row)
     }
 
-    /// The family of all rows. Call this after the last row.
+    /// The family of all rows. The caller must call this after the last row.
     fn family(&self) -> Result<Family, Flaw> {
         let family = Family::of_highest(self.highest);
         match (family, self.only) {
@@ -204,7 +203,7 @@ impl Order {
         }
     }
 
-    /// Fails unless all rows are of one family and sorted. Call this after the last row.
+    /// Fails if rows are unsorted or mix IPv4 and IPv6. The caller must have read all rows.
     pub(crate) fn sorted(&self) -> Result<(), Flaw> {
         self.family()?;
         if self.unsorted { Err("the rows are not sorted".into()) } else { Ok(()) }
@@ -226,7 +225,7 @@ pub(crate) fn not_a_row(line: &[u8]) -> String {
     format!("{text:?} is not a row such as 16777216,16777471,AU")
 }
 
-/// The largest number of rows that `sort` accepts. It needs 32 bytes of memory for each row.
+/// The largest number of rows that [`sort`] accepts. For each row, `sort` needs 32 bytes of memory.
 /// Published files are already sorted.
 const MAX_SORTED: usize = 1_000_000;
 

@@ -69,7 +69,7 @@ impl Daemon {
 /// Whether `program` is one of Postfix's SMTP servers.
 ///
 /// Postfix logs as `SYSLOG_NAME/PROGRAM`, for example `postfix/submission/smtpd`. The administrator
-/// chooses SYSLOG_NAME. smtpd(8) is a server. smtp(8) and lmtp(8) are clients: their failures are
+/// chooses `SYSLOG_NAME`. smtpd(8) is a server. smtp(8) and lmtp(8) are clients: their failures are
 /// logins of this host at another server. With any other PROGRAM, `program` must begin with
 /// `postfix`.
 pub(crate) fn is_postfix_server(program: &str) -> bool {

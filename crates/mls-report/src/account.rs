@@ -1,4 +1,4 @@
-//! `--account USER`: the logins of one account, with its findings.
+//! `--account USER`: all logins and the suspicious logins of one account.
 //!
 //! # JSON
 //! One object with these members:
@@ -12,7 +12,7 @@
 //! | `logins` | the last 10,000 logins: `date`, `service`, `ip`, `country_code`, `asn`, `aso`, `queue_id`, and `first_seen`, the date of the first login from this address |
 //! | `suspicious_logins` | as in [`report`](crate::report) |
 //!
-//! An unknown value is null. A CSV has neither services nor queue IDs.
+//! An unknown value is null. A CSV has no services and no queue IDs, so these are null.
 
 use std::collections::VecDeque;
 use std::fmt::Write;
@@ -33,7 +33,7 @@ use crate::period::Period;
 use crate::suspicion::PeriodLogins;
 use crate::words::number;
 
-/// Largest number of logins to show. The last ones are kept.
+/// Largest number of logins to show. If there are more, the latest logins are shown.
 const MAX_LOGINS: usize = 10_000;
 
 /// Largest number of addresses whose first login is remembered.
@@ -70,7 +70,7 @@ impl AccountLog {
         self.user.eq_ignore_ascii_case(user)
     }
 
-    /// Records an attempt. Only logins in the period are shown.
+    /// Records an attempt. A login outside the period only sets `first_seen`.
     pub(crate) fn observe(&mut self, login: &BatchedAttempt<'_>, is_inside: bool, zone: Zone) {
         let attempt = &login.observation;
         if !attempt.user.is_some_and(|user| self.is(user)) {
@@ -101,8 +101,8 @@ impl AccountLog {
         });
     }
 
-    /// Returns the date of the first login from `ip`; `None` if there were too many addresses to
-    /// remember it.
+    /// Returns the date of the first login from `ip`; `None` if `ip` is not among the first
+    /// [`MAX_ADDRESSES`] addresses.
     fn first_login(
         &mut self,
         ip: IpAddr,
@@ -177,7 +177,7 @@ impl<'a> AccountReport<'a> {
         out
     }
 
-    /// Returns the reason why no login is shown.
+    /// Returns the reason, if no login is shown.
     fn why_nothing(&self) -> Option<String> {
         let user = display_text(&self.log.user);
         let period = &self.period.label;
@@ -203,14 +203,14 @@ impl<'a> AccountReport<'a> {
 }
 
 impl AccountLogin {
-    /// Returns whether both are shown as one entry.
+    /// Returns whether this login and `other` are shown as one entry.
     fn is_like(&self, other: &Self) -> bool {
         let is_same = (self.ip, &self.service) == (other.ip, &other.service);
         is_same && self.queue_id.is_none() && other.queue_id.is_none()
     }
 }
 
-/// Writes logins of one address and service in two lines.
+/// Writes logins from one address and service as one entry of two lines.
 fn write_logins(out: &mut String, logins: &[&AccountLogin]) {
     let (Some(first), Some(last)) = (logins.first(), logins.last()) else { return };
     let minute = |date: &DateTime<FixedOffset>| date.format("%Y-%m-%d %H:%M").to_string();

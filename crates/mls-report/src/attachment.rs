@@ -8,11 +8,11 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use mls_attempts::AttemptSource;
 
-/// Files above this size are compressed.
+/// Files of more than this number of bytes are compressed.
 const GZIP_ABOVE: u64 = 100 << 10;
 
-/// Largest size of an attachment. Base64 adds a third; then the mail fits the default of Postfix's
-/// `message_size_limit`, 10,240,000 bytes.
+/// Largest size of an attachment in bytes. In base64, it is a third larger. The whole mail is then
+/// below 10,240,000 bytes, the default `message_size_limit` of Postfix.
 const LIMIT: usize = 5 << 20;
 
 /// The attached file, or the reason why there is none.
@@ -23,7 +23,7 @@ pub(crate) enum Attachment {
 }
 
 impl Attachment {
-    /// Reads the newest file of the source, if it has files.
+    /// Reads the newest file of the source. Standard input has no file.
     pub(crate) fn read(source: &AttemptSource, is_wanted: bool) -> anyhow::Result<Self> {
         let Some(name) = source.file_name() else { return Ok(Self::None) };
         if !is_wanted {

@@ -8,18 +8,17 @@ pub(crate) const WIDTH: usize = 80;
 /// Cells are not cut below this width.
 const MIN_WIDTH: usize = 8;
 
-/// How the cells of a column are aligned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Align {
     Left,
-    /// Left; cut only if no other column can be cut.
+    /// Left. Cut only if cutting all `Left` columns is not enough.
     Whole,
     Right,
 }
 
 /// Returns the rows as lines that are at most `width` wide. Each column is as wide as its widest
-/// cell, and two blanks separate columns. If the lines are too wide, cuts the cells of the widest
-/// columns, but no numbers; so a line with long numbers can stay too wide. No line ends in blanks.
+/// cell, and two blanks separate columns. If the lines are too wide, cuts the widest cells. Numbers
+/// and narrow cells are not cut, so a line can stay too wide. No line ends in blanks.
 pub(crate) fn line_up(columns: &[Align], rows: &[Vec<String>], width: usize) -> Vec<String> {
     let widest =
         |i: usize| rows.iter().map(|row: &Vec<String>| row[i].width()).max().unwrap_or_default();
@@ -79,8 +78,8 @@ pub(crate) fn ellipsis(text: &str, width: usize) -> String {
     cut + "…"
 }
 
-/// Returns the text in lines of at most `width` columns. The first line keeps its leading blanks, and the
-/// others begin with `indent`. Breaks words that are wider than a line.
+/// Returns the text in lines of at most `width` columns. The first line begins with the blanks of
+/// the text, the other lines with `indent`. Breaks words that are wider than a line.
 pub(crate) fn wrap(text: &str, width: usize, indent: &str) -> String {
     let words = text.trim_start();
     let (mut lines, mut line) = (String::new(), text[..text.len() - words.len()].to_owned());

@@ -1,8 +1,8 @@
-//! The counters of `--since-last --format prometheus`, from one run to the next.
+//! Reads the counters of the last run, for `--since-last --format prometheus`.
 //!
-//! The file of the metrics holds the state. Its first line is a comment with the end position of
-//! the last run, as JSON. The next run adds the rows after it. Counts and position are replaced in
-//! one step, so every attempt is counted exactly once.
+//! A run needs only the metrics file of the last run. Its first line is a comment with the position
+//! at which the last run ended, as JSON. The next run counts the rows after this position. Counters
+//! and position are replaced in one step, so every attempt is counted exactly once.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,20 +12,20 @@ use mls_state::regular;
 
 use crate::since_last::{DigestEnd, LastDigest};
 
-/// The beginning of the first line.
+/// The beginning of the metrics file.
 const MARK: &str = "# mls-report: ";
 
-/// The counters in a file of metrics, and the end of the rows that they count.
+/// The counters in a metrics file, and the position after the last row that they count.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Counters {
-    /// The values of each counter by its labels. The labels are text.
+    /// For each counter, its values by labels, such as `{country_code="DE"}`.
     by_name: BTreeMap<String, BTreeMap<String, u64>>,
     end: Option<DigestEnd>,
 }
 
 impl Counters {
-    /// Reads a file of metrics. If there is none, all counters begin at 0. Exit 78 if mls-report
-    /// has not written the file with `--since-last`.
+    /// Reads a metrics file. If the file does not exist, all counters begin at 0. Exit 78 if the
+    /// file is damaged, or if `mls-report --since-last` did not write it.
     pub(crate) fn load(path: &Path) -> anyhow::Result<Self> {
         let content = regular::if_there(regular::read(path));
         let content = content.on_file("reading", path).or_exit(Exit::IoErr)?;
@@ -56,7 +56,7 @@ impl Counters {
         Some(Self { by_name, end: Some(end) })
     }
 
-    /// The end of the counted rows. The next run continues there.
+    /// Returns the position after the last counted row, where the next run begins.
     pub(crate) fn last(&self) -> LastDigest {
         LastDigest { base: 0, end: self.end.clone(), begins_now: true }
     }
@@ -65,8 +65,8 @@ impl Counters {
         self.by_name.contains_key(name)
     }
 
-    /// Returns the counter `name` plus these samples. Pass the largest samples first: new labels
-    /// are added only until the counter has `most` series. A series is never removed.
+    /// Returns the counter `name` plus these samples. New labels are added only until the counter
+    /// has `most` series, so the caller must pass the largest samples first. No series is removed.
     pub(crate) fn plus(
         &self,
         name: &str,
@@ -85,7 +85,7 @@ impl Counters {
     }
 }
 
-/// The first line of the file.
+/// The first line of the metrics file.
 pub(crate) fn first_line(end: &DigestEnd) -> serde_json::Result<String> {
     Ok(format!("{MARK}{}\n", serde_json::to_string(end)?))
 }

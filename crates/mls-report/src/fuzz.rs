@@ -1,4 +1,4 @@
-//! Checks for any input bytes, for `tests/fuzz`. A function panics if its check fails.
+//! Functions that `tests/fuzz` calls with any input bytes. A function panics if a check fails.
 
 #![expect(clippy::expect_used, reason = "a failed check must stop the run")]
 
@@ -15,8 +15,8 @@ use crate::report::Report;
 use crate::run::ReportRun;
 use crate::{html, prometheus, text};
 
-/// Reads a file of attempts. Checks that no text in its report is a command for a terminal, a
-/// browser, a mail server or a collector of metrics.
+/// Makes the report of a file of attempts. Checks that no text of the file becomes a command for a
+/// terminal, a browser, a mail server or a collector of metrics.
 pub fn report(file: &Path) {
     let name = file.to_string_lossy();
     let args = ["mls-report", "--timezone", "UTC", "--since", "2026-06-01", &name];
@@ -36,14 +36,14 @@ pub fn report(file: &Path) {
     }
 }
 
-/// The fields of a message.
+/// The allowed header fields.
 const FIELDS: [&str; 7] =
     ["Auto-Submitted", "Content-Type", "Date", "List-Id", "MIME-Version", "Message-ID", "Subject"];
 
-/// The elements of the page.
+/// The allowed HTML elements.
 const ELEMENTS: &str = "bdi body br code details div h1 h2 h3 head html li meta p pre span strong style summary table td th title tr ul";
 
-/// Other texts after a `<` in the page: the document type, and the conditions for Outlook.
+/// What else may follow a `<` in the page: the document type, and comments for Outlook.
 const DECLARATIONS: [&str; 3] = ["!DOCTYPE html>", "!--[if mso]>", "![endif]-->"];
 
 fn assert_harmless(report: &Report) {

@@ -11,7 +11,7 @@ use crate::counter::{Count, Counter};
 use crate::name_table::NameTable;
 use crate::tally::{JOINT, join, values};
 
-/// Number of days, the last day of the period included. Each is one bit of [`Past`].
+/// Number of days up to the last day of the period. Each day is one bit of `Past::days`.
 pub(crate) const DAYS: usize = 30;
 
 /// What is known about an address.
@@ -23,7 +23,7 @@ pub(crate) struct Past {
     pub(crate) attempts: u32,
     /// The days with attempts: bit 0 is the last day, bit 1 the day before.
     days: u32,
-    /// The offset of its location in [`History::locations`], plus one.
+    /// The offset of the location in [`History::locations`], plus one. `None` is unknown.
     pub(crate) location: Option<NonZeroU32>,
 }
 
@@ -68,17 +68,17 @@ pub(crate) struct LocationRef<'a> {
     pub(crate) aso: Option<&'a str>,
 }
 
-/// The attempts of each address on each server, and of each of the last [`DAYS`] days.
+/// The attempts of each address on each server, and the attempts of each of the last [`DAYS`] days.
 #[derive(Debug)]
 pub(crate) struct History {
     /// The days as `YYYY-MM-DD`, the last day first.
     names: Vec<String>,
-    /// The index of the day of the last row. Most rows have the same day as the row before.
+    /// The index of the day of the last row. `find` tries this day first: most rows have it.
     last: usize,
     attempts: [u64; DAYS],
-    /// By address and number of the server, as [keys](address_key).
+    /// The counts by address and number of the server. [`address_key`] makes the keys.
     pub(crate) addresses: Counter<Past>,
-    /// Each combination of country and autonomous system once, as joined keys.
+    /// Each combination of country and autonomous system once. [`join`] makes the keys.
     pub(crate) locations: NameTable<()>,
     joined: String,
     location: String,
@@ -101,7 +101,7 @@ impl History {
         }
     }
 
-    /// Counts an attempt of a server. `inside` is true if it is in the period.
+    /// Counts an attempt on a server. `inside` is true if the attempt is in the period.
     pub(crate) fn add(&mut self, attempt: &Attempt<'_>, server: usize, inside: bool) {
         let n = attempt.attempts;
         let day = self.find(&attempt.date[..10]);
@@ -130,10 +130,10 @@ impl History {
         });
     }
 
-    /// Returns the index of the day; `None` if it is not one of the last [`DAYS`] days.
+    /// Returns the index of the day; `None` if the day is not one of the last [`DAYS`] days.
     fn find(&mut self, day: &str) -> Option<usize> {
         if self.names[self.last] != day {
-            // In a long CSV, most rows are older than all known days, so this is checked first.
+            // Most rows of a long CSV are older than the history, so check for such rows first.
             if day < self.names[DAYS - 1].as_str() {
                 return None;
             }
@@ -142,7 +142,7 @@ impl History {
         Some(self.last)
     }
 
-    /// Takes all counts by address.
+    /// Removes and returns all counts by address.
     pub(crate) fn take_addresses(&mut self) -> Counter<Past> {
         std::mem::replace(&mut self.addresses, Counter::new(0, 0))
     }
@@ -153,16 +153,16 @@ impl History {
     }
 }
 
-/// Returns the location of an address. `offset` is its offset in `locations`, plus one; `None` is
-/// unknown.
+/// Returns the location at an offset in `locations`. `offset` is this offset plus one. If it is
+/// `None`, the location is unknown.
 pub(crate) fn location(locations: &NameTable<()>, offset: Option<NonZeroU32>) -> LocationRef<'_> {
     let Some(offset) = offset else { return LocationRef::default() };
     let [country_code, asn, aso, _] = values(locations.text_from(offset.get() - 1));
     LocationRef { country_code, asn, aso }
 }
 
-/// In a key, one character holds the number of the server. The characters for servers begin here,
-/// so that none of them is [`JOINT`].
+/// In a key, the number of the server is one character: the number plus `FIRST_SERVER`. So this
+/// character is never [`JOINT`].
 const FIRST_SERVER: u32 = 0x100;
 
 fn address_key(key: &mut String, ip: &str, server: usize) {
@@ -186,7 +186,7 @@ mod tests {
 
     use super::*;
 
-    /// All addresses, of all servers together.
+    /// Returns the counts by address, summed over all servers.
     fn addresses(counter: Counter<Past>) -> HashMap<String, Past> {
         let mut addresses: HashMap<String, Past> = HashMap::new();
         let add = |key: &str, past: &Past| {

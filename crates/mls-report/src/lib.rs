@@ -2,12 +2,13 @@
 //!
 //! # Reads
 //! mls-report reads the CSV of mls-csv, or the `auth` records of mls-parse and mls-enrich. The
-//! input is one FILE or several, or standard input, plain or compressed. mls-report reads the
-//! rotated files of a FILE (`FILE.1`, `FILE-20260601.gz`) before it. Bad rows are reported and
-//! skipped. If no line of an input can be read, mls-report exits with 65. Numbers count failures
-//! only. A note gives the number of logins that the server could not check. If the input is records
-//! (`mls-parse --outcome failure,error`), mls-report counts these logins. A CSV has no rows for
-//! them: mls-csv counts them by the hour in its cursor file, and mls-report reads this number.
+//! input is one or several FILEs, or standard input, plain or compressed. mls-report reads the
+//! rotated files of a FILE (`FILE.1`, `FILE-20260601.gz`) before the FILE. Bad rows are reported
+//! and skipped. If no line of an input can be read, mls-report exits with 65. The numbers of a
+//! report count only failures. A note gives the number of logins that the server could not check.
+//! If the input is records (`mls-parse --outcome failure,error`), mls-report counts these logins.
+//! If it is a CSV, mls-report reads their number from the cursor file, where mls-csv counts them by
+//! the hour.
 //!
 //! Successful logins come from `--logins FILE`, from `logins_filename` if `[logins] record = yes`,
 //! or from the records of the first input. Failures and logins together show which logins are
@@ -19,24 +20,23 @@
 //! rows after the last digest (`--since-last`). `--format` is text, html, json (see [`report`]),
 //! prometheus (see [`mod@prometheus`]) or mail. The report goes to standard output, or replaces
 //! `--output FILE` in one step. `--since-last --format prometheus` adds the rows after its last run
-//! to the counters in that file, and ignores the last digest. Without `--output`, the file is
-//! `metrics_file` of the configuration.
+//! to the counters in the output file, and ignores the last digest. Without `--output`, the output
+//! file is `metrics_file` of the configuration.
 //!
 //! `--account USER` lists the logins of one account instead. Suspicious logins with their evidence
-//! come first. Then each login has its time, service, queue ID, address, country and network, and
-//! the date when that address was first seen. In the text, consecutive logins from one address and
-//! service are one entry if they have no queue IDs. The default period is all time. A CSV has
-//! neither services
-//! nor queue IDs; read the records of the log to see them. Letter case does not matter. `--format`
-//! is text or json: one object with `account`, `from`, `to`, `total`, `failures`, `logins` and
-//! `suspicious_logins`.
+//! come first. Then all logins follow, with time, service, queue ID, address, country, network, and
+//! the date of the first login from this address. If logins follow each other, have the same
+//! address and service, and have no queue ID, the text shows them as one entry. The default period
+//! is all time. A CSV has no services and no queue IDs: to see them, read the records of the log.
+//! Letter case in USER does not matter. `--format` is text or json: one object with `account`,
+//! `from`, `to`, `total`, `failures`, `logins` and `suspicious_logins`.
 //!
 //! Text, page and mail begin with a few sentences. They say whether an attacker logged in, how many
 //! failed logins there were compared with usual, what is new, what stands out, and what to do.
 //! *Usual* is the median of the days before the period; at least seven days are needed. Empty
-//! sections are omitted. If there is nothing to list, the text has three lines. The subject of a
-//! mail begins with
-//! the same words every day, except if there are accounts to check; its `List-Id` never changes.
+//! sections are omitted. If there is nothing to list, the text has three lines. The `List-Id` of a
+//! mail never changes. The subject of a mail begins with the same words every day, except if there
+//! are accounts to check.
 //!
 //! ```sh
 //! mls-report --date yesterday /var/log/maillogsentinel/maillogsentinel.csv
@@ -47,11 +47,11 @@
 //!
 //! # Many servers
 //! If the input has several values of `server`, the report lists the servers, the addresses that
-//! tried many of them, and servers that are silent. A server is *silent* if, at the end of the
-//! period, its last attempt is more than two hours and more than three usual pauses ago. The *usual
-//! pause* is the median of the longest pauses of days: of the last 30 days on which the server had
-//! attempts. At least three such days are needed. So give mls-report more days than the period of
-//! the report:
+//! tried many servers, and the servers that are silent. A server is *silent* at the end of the
+//! period if there was no attempt for more than two hours, and for more than three times its *usual
+//! pause*. To find the usual pause, mls-report takes the longest pause of each of the last 30 days
+//! with attempts. The usual pause is the median of these pauses. At least three days with attempts
+//! are needed, so the input must have more days than the period of the report:
 //!
 //! ```sh
 //! mls-sql dump --since 2026-05-01 | mls-report --date yesterday --title 'All servers'
@@ -59,12 +59,12 @@
 //! ```
 //!
 //! # Guarantees
-//! - The same data always gives the same report: ties are broken by name.
+//! - The same data always gives the same report: if counts are equal, the order is by name.
 //! - Counts of failures are exact; names are compared by their first 256 bytes. Without logins,
 //!   memory stays below 64 MiB, whatever the data. Counts that do not fit go to temporary files in
-//!   the directory that `TMPDIR` names, or in `/tmp`. Two things have a limit, and a note says if
-//!   it is exceeded: at most 10,000 servers are counted separately, and for the lists of *new*
-//!   names, at most 400,000 addresses and 400,000 users from before the period are remembered. At
+//!   the directory that `TMPDIR` names, or in `/tmp`. Three numbers have a limit. At most 10,000
+//!   servers are counted separately. For the lists of *new* names, at most 400,000 addresses and
+//!   400,000 users from before the period are remembered. If there are more, a note says so. At
 //!   most 100,000 users with logins are counted.
 //! - With `--since-last` on FILE, every attempt is in exactly one digest that mls-mail commits.
 //!   This includes an attempt that is logged late, because the position in the file decides, not

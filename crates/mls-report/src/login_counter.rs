@@ -1,7 +1,7 @@
 //! Counts failed logins by user and address on a second thread, while the first thread reads.
 //!
-//! Pairs of user and address are most of the data of a report. Counting them takes as long as
-//! reading the rows, so two threads need half the time of one.
+//! Pairs of user and address are most of the data of a report. Counting the pairs takes as long as
+//! reading the rows, so a report with two threads takes half the time.
 
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
@@ -13,7 +13,7 @@ use crate::counter::Counter;
 use crate::tally::join;
 use mls_attempts::Attempt;
 
-/// Number of bytes of keys in a batch for the other thread.
+/// A batch goes to the other thread as soon as its keys have this number of bytes.
 const BATCH_SIZE: usize = 64 * 1024;
 
 /// Largest number of batches that wait for the other thread.
@@ -27,17 +27,17 @@ pub(crate) struct LoginCounter {
     has_users: bool,
 }
 
-/// The counts of the thread.
+/// What the other thread has counted.
 #[derive(Debug)]
 pub(crate) struct LoginCounts {
-    /// Attempts by user, address, host name and country together, as joined keys. In the order of
-    /// keys, the keys of one user are adjacent.
+    /// Attempts by user, address, host name and country. [`join`] makes a key of these four values.
+    /// In the order of keys, all keys of a user follow each other.
     pub(crate) counter: Counter,
     /// Whether any attempt has a user.
     pub(crate) has_users: bool,
 }
 
-/// Joined keys in one string, with the end of each key and its number of attempts.
+/// Keys in one string, one after the other. `ends` has the end and the attempts of each key.
 #[derive(Default)]
 struct KeyBatch {
     keys: String,
@@ -45,7 +45,7 @@ struct KeyBatch {
 }
 
 impl LoginCounter {
-    /// Exit 75 if the system cannot start a thread.
+    /// Starts the other thread. Exit 75 if the system cannot start it.
     pub(crate) fn start() -> anyhow::Result<Self> {
         let mut counter = Counter::new(100_000, 8 << 20);
         let (full, batches) = sync_channel::<KeyBatch>(MAX_WAITING);
@@ -75,11 +75,11 @@ impl LoginCounter {
     }
 
     fn send(&mut self) {
-        // This fails only if the thread has died; `finish` reports that.
+        // Sending fails only if the thread has panicked; `finish` reports the panic.
         let _ = self.full.send(std::mem::take(&mut self.batch));
     }
 
-    /// Waits for the other thread, and returns its counts. Exit 70 if the thread has died.
+    /// Waits for the other thread, and returns its counts. Exit 70 if the thread has panicked.
     pub(crate) fn finish(mut self) -> anyhow::Result<LoginCounts> {
         self.send();
         drop(self.full);

@@ -1,8 +1,8 @@
 //! The report as a mail message (`--format mail`): text, HTML and the CSV.
 //!
-//! mls-mail adds sender and recipients. With `--since-last`, the field `MailLogSentinel-Period`
-//! names the period, and the cursor that mls-mail commits with the message
-//! ([`mls_state::mail_cursor`]).
+//! mls-mail adds sender and recipients. With `--since-last`, the header field
+//! `MailLogSentinel-Period` has the end of the period and a cursor ([`mls_state::mail_cursor`]).
+//! mls-mail commits this cursor together with the message.
 
 use anyhow::Context;
 use chrono::{DateTime, FixedOffset};
@@ -22,10 +22,9 @@ use crate::attachment::Attachment;
 /// Largest length of a domain name in characters (RFC 1035).
 const MAX_LABEL: usize = 253;
 
-/// A report as a mail message.
 pub(crate) struct Message<'a> {
     pub(crate) subject: &'a str,
-    /// Seed of the Message-ID: the same content always gets the same Message-ID.
+    /// The Message-ID is a hash of this text, so two copies of a digest have the same Message-ID.
     pub(crate) content_id: &'a str,
     /// The name of this machine, or the title of the report.
     pub(crate) name: &'a str,
@@ -33,7 +32,7 @@ pub(crate) struct Message<'a> {
     pub(crate) text: String,
     pub(crate) html: String,
     pub(crate) attachment: Attachment,
-    /// The cursor that mls-mail commits.
+    /// With `--since-last`, the cursor that mls-mail commits.
     pub(crate) cursor: Option<MailCursor>,
 }
 
@@ -52,7 +51,7 @@ impl Message<'_> {
         let (text, html) = (SinglePart::plain(self.text), SinglePart::html(self.html));
         let mut message = match self.attachment {
             Attachment::File { name, content, content_type } => {
-                // Base64 keeps all bytes unchanged, also very long lines.
+                // In base64, no mail server changes a byte or breaks a long line.
                 let body = Body::new_with_encoding(content, ContentTransferEncoding::Base64)
                     .map_err(|_| Exit::Software.error("base64 cannot encode the attachment"))?;
                 let part = AttachmentPart::new(mls_event::clean(name.as_bytes()).into_owned())
@@ -67,7 +66,7 @@ impl Message<'_> {
         let fields = [
             // RFC 3834: this field tells programs not to answer the message.
             ("Auto-Submitted", "auto-generated".to_owned()),
-            // RFC 2919: each digest of this name has the same ID, so that mail programs can sort by it.
+            // RFC 2919: mail programs sort mail by this ID. All digests of a name have the same ID.
             ("List-Id", format!("<digest.maillogsentinel.{label}>")),
         ];
         for (name, value) in fields.into_iter().chain(period) {
@@ -82,7 +81,7 @@ impl Message<'_> {
         format!("<{}.maillogsentinel@{label}>", &hash[..32])
     }
 
-    /// Returns the name without characters that a domain cannot have, cut to the length of a domain name.
+    /// Returns the name as a domain name: `-` replaces forbidden characters, long names are cut.
     fn label(&self) -> String {
         let is_safe = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
         self.name.replace(|c| !is_safe(c), "-").chars().take(MAX_LABEL).collect()

@@ -9,7 +9,6 @@ use std::hash::BuildHasher;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
-/// Names and their values.
 #[derive(Debug)]
 pub(crate) struct NameTable<V> {
     slots: HashTable<Slot<V>>,
@@ -33,8 +32,8 @@ impl<V> Slot<V> {
 }
 
 impl<V> NameTable<V> {
-    /// Holds at most `max_names` names. All names together have at most `max_bytes` bytes, and
-    /// fewer than 4 GiB.
+    /// Returns an empty table for at most `max_names` names, which have at most `max_bytes` bytes
+    /// in total, and always less than 4 GiB.
     pub(crate) fn new(max_names: usize, max_bytes: usize) -> Self {
         Self {
             slots: HashTable::new(),
@@ -45,7 +44,7 @@ impl<V> NameTable<V> {
         }
     }
 
-    /// The hash by which the table finds a name. A lookup and the insertion after it share one hash.
+    /// Returns the hash of a name. A lookup and an insertion of this name can use the same hash.
     pub(crate) fn hash(&self, name: &str) -> u64 {
         self.hasher.hash_one(name)
     }
@@ -60,7 +59,7 @@ impl<V> NameTable<V> {
         self.slots.len() >= self.max_names || self.names.len() + name.len() > self.max_bytes
     }
 
-    /// Adds a name that is not in the table. Returns false if there is no room for it.
+    /// Adds a name, which must not be in the table already. Returns false if the table is full.
     pub(crate) fn insert(&mut self, hash: u64, name: &str, value: V) -> bool {
         if self.is_full(name) {
             return false;
@@ -77,7 +76,7 @@ impl<V> NameTable<V> {
         true
     }
 
-    /// The offset of a name in [`text_from`](Self::text_from); adds the name if there is room.
+    /// Returns the offset of a name, for `text_from`. Adds a new name; `None` if the table is full.
     pub(crate) fn intern(&mut self, name: &str, value: V) -> Option<u32> {
         let hash = self.hash(name);
         let found = self.slots.find(hash, |slot| slot.name(&self.names) == name);
@@ -88,22 +87,21 @@ impl<V> NameTable<V> {
         self.insert(hash, name, value).then_some(start)
     }
 
-    /// The names from an offset on. Offsets are valid until names are removed.
+    /// Returns the name at an offset, and all later names. Offsets are valid until `clear`.
     pub(crate) fn text_from(&self, offset: u32) -> &str {
         self.names.get(offset as usize..).unwrap_or_default()
     }
 
-    /// Removes all names.
     pub(crate) fn clear(&mut self) {
         self.slots.clear();
         self.names.clear();
     }
 
-    /// All names in order.
+    /// Returns all names, sorted.
     pub(crate) fn sorted(&self) -> Vec<(&str, &V)> {
         let names = self.slots.iter().map(|slot| (slot.name(&self.names), &slot.value));
         let mut names: Vec<_> = names.map(|(name, value)| (head(name), name, value)).collect();
-        // Compare numbers first: this does not read the names, which are scattered in memory.
+        // Compare numbers first: reading names is slow, because they are scattered in memory.
         names.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.cmp(b.1)));
         names.into_iter().map(|(_, name, value)| (name, value)).collect()
     }

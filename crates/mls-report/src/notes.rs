@@ -1,4 +1,4 @@
-//! The notes of a report: reasons for a report without attempts, and incomplete parts.
+//! The notes of a report: why it has no attempts, and which parts are not complete.
 
 use std::net::IpAddr;
 
@@ -43,8 +43,8 @@ pub(crate) fn notes(tally: &Tally) -> Vec<String> {
 }
 
 /// Returns a note if no country or no autonomous system is known. If all addresses are local, there
-/// is no note, because databases do not have local networks. Records have no country and no system
-/// if they do not come from mls-enrich.
+/// is no note, because databases do not have local networks. If the input is records, the note
+/// names mls-enrich, which adds country and system.
 pub(crate) fn unknown_origin(
     has_records: bool,
     addresses: &List<Address>,

@@ -4,11 +4,11 @@ use chrono::{Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta};
 use mls_config::moment::{Day, DayOrMinute, midnight};
 use mls_rotation::Point;
 
-/// The part of the data that a row belongs to.
+/// Whether a row is before, in or after the period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PeriodPart {
-    /// Before the period. `previous` is true within a time of the same length directly before the
-    /// period.
+    /// Before the period. `previous` is true on the day before a period of one day, and in the hour
+    /// before a period of one hour.
     Before {
         previous: bool,
     },
@@ -16,18 +16,18 @@ pub(crate) enum PeriodPart {
     After,
 }
 
-/// A range of time in the zone of the report, or a range of the file.
+/// A range of time in the time zone of the report, or a range of rows of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Period {
-    /// The first minute; `None` if it has no beginning.
+    /// The first minute; `None` if the period has no beginning.
     pub(crate) from: Option<NaiveDateTime>,
-    /// The minute after the last one; `None` if it has no end.
+    /// The minute after the last minute; `None` if the period has no end.
     pub(crate) to: Option<NaiveDateTime>,
-    /// Offset in the file at which the period begins. If it is set, the positions of rows decide
-    /// whether they belong to the period, because rows can be written late. Otherwise the dates do.
+    /// Offset in the file at which the period begins. All rows from this offset on are in the
+    /// period, because rows can be written late. If `offset` is `None`, the date of a row decides.
     pub(crate) offset: Option<u64>,
     pub(crate) last_day: NaiveDate,
-    /// Its name in titles: `today`, a date, or a range.
+    /// The name of the period in titles: `today`, a date, or a range.
     pub(crate) label: String,
     from_text: String,
     to_text: String,
@@ -42,7 +42,7 @@ impl Period {
         Self::new(Some(from), Some(to), now, label)
     }
 
-    /// Returns the period from one moment to another. Days are whole days, also the last one.
+    /// Returns the period from `since` to `until`. If `until` is a day, all of the day is included.
     pub(crate) fn between(
         since: Option<DayOrMinute>,
         until: Option<DayOrMinute>,
@@ -64,7 +64,7 @@ impl Period {
         Self::new(from, to, now, label)
     }
 
-    /// Returns the period from `offset` of the file, where the last digest ended, until now.
+    /// Returns the period from the end of the last digest (`offset` in the file) until now.
     pub(crate) fn after(offset: u64, last: Option<NaiveDateTime>, now: NaiveDateTime) -> Self {
         let period =
             Self::between(last.map(DayOrMinute::Minute), Some(DayOrMinute::Minute(now)), now);
@@ -88,13 +88,13 @@ impl Period {
             last_day: (to.unwrap_or(now) - TimeDelta::minutes(i64::from(to.is_some()))).date(),
             label,
             from_text: text(from, ""),
-            // Greater than any date.
+            // As text, `a` is greater than any date.
             to_text: text(to, "a"),
             previous_text: text(previous, "a"),
         }
     }
 
-    /// Returns the part for a row with this date at this point of the input. Dates are compared as text.
+    /// Returns whether a row is before, in or after the period. Compares dates as text.
     pub(crate) fn part_of(&self, date: &str, point: Point) -> PeriodPart {
         match self.offset {
             Some(offset) if point >= Point { file: 0, offset } => PeriodPart::Inside,

@@ -2,10 +2,10 @@
 //! collector of `node_exporter`.
 //!
 //! A report of a period consists of gauges. With `--since-last`, most metrics are counters, whose
-//! names end in `_total`. Each run replaces the file and adds the new rows to the counters. So they
-//! never decrease, and `rate()` and `increase()` work. A counter starts at 0 when the file is
-//! written for the first time. Unknown values have no series. A new value has none if its label
-//! already has `--top` series. So the sum over a label can be smaller than the total.
+//! names end in `_total`. Each run replaces the file and adds the new rows to the counters. So the
+//! counters never decrease, and `rate()` and `increase()` work. All counters are 0 when the file is
+//! written for the first time. Unknown values have no series. If a label has `--top` series, a new
+//! value of this label gets no series. So the sum over a label can be smaller than the total.
 //!
 //! The names of these counters begin with `maillogsentinel_`:
 //!
@@ -14,7 +14,7 @@
 //! - `failed_logins_by_as_total`: failed logins by `asn`, the autonomous system
 //! - `failed_logins_by_server_total`: failed logins by `server`
 //! - `reverse_dns_failures_total`: failed reverse lookups by `status`
-//! - `suspicious_logins_total`: suspicious logins by `rule`, one for each rule, user and day
+//! - `suspicious_logins_total`: suspicious logins by `rule`, counted once for each user and day
 //!
 //! User names and addresses are never labels: attackers choose them, and a time series database
 //! keeps each value for a long time. `--top` limits the number of series for a label; 500 is enough
@@ -149,7 +149,6 @@ fn write_names(metrics: &mut Metrics, report: &Report) {
     metrics.gauge("server_is_silent", "1 for each silent server.", silent);
 }
 
-/// Metrics in the text format.
 struct Metrics(String);
 
 impl Metrics {
@@ -157,8 +156,8 @@ impl Metrics {
         self.metric(name, "gauge", help, samples);
     }
 
-    /// Writes a metric, if it has samples. Samples with the same labels become one sample with
-    /// their sum, because the collector refuses a file in which two samples have the same labels.
+    /// Writes a metric, if it has samples. Adds samples with the same labels together, because the
+    /// collector refuses a file in which two samples have the same labels.
     fn metric(
         &mut self,
         name: &str,
@@ -182,12 +181,10 @@ impl Metrics {
     }
 }
 
-/// A name with the prefix of all metrics.
 fn full_name(name: &str) -> String {
     format!("maillogsentinel_{name}")
 }
 
-/// One sample without labels.
 fn one(n: u64) -> [(String, u64); 1] {
     [(String::new(), n)]
 }

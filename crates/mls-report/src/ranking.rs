@@ -2,19 +2,19 @@
 
 use crate::report::List;
 
-/// The items with the highest counts. Ties are broken by name, so that the same data always gives
-/// the same report.
+/// The items with the highest counts. Items with equal counts are sorted by name, so that the same
+/// data always gives the same report.
 pub(crate) struct Ranking<K, C> {
     n: usize,
     items: Vec<(K, C)>,
-    /// The lowest count in the list, once it is full.
+    /// The lowest count in the list; `None` until the list is full.
     floor: Option<C>,
     distinct: usize,
     unknown: u64,
 }
 
 impl<K: Ord, C: Ord + Copy> Ranking<K, C> {
-    /// Keeps `n` items.
+    /// Returns a ranking for `n` items.
     pub(crate) fn new(n: usize) -> Self {
         Self { n, items: Vec::new(), floor: None, distinct: 0, unknown: 0 }
     }
@@ -48,7 +48,7 @@ impl<K: Ord, C: Ord + Copy> Ranking<K, C> {
         self.floor = self.items.last().filter(|_| self.items.len() == self.n).map(|(_, n)| *n);
     }
 
-    /// The list of the added items.
+    /// Returns the first items, and totals of all items.
     pub(crate) fn list<T>(mut self, item: impl Fn(K, C) -> T) -> List<T> {
         self.cut();
         let top = self.items.into_iter().map(|(key, count)| item(key, count)).collect();

@@ -19,7 +19,7 @@ use crate::seen::Seen;
 use crate::servers::Servers;
 use crate::tally::{Tally, value, values};
 
-/// Text without control characters.
+/// Replaces control characters by `?`.
 pub(crate) fn shown(text: &str) -> String {
     mls_event::clean(text.as_bytes()).into_owned()
 }
@@ -45,7 +45,7 @@ pub(crate) fn countries(
     Ok([all, new].map(|it| it.list(|country_code, attempts| Country { country_code, attempts })))
 }
 
-/// The counts by user, address, host name and country.
+/// Lists of attempts by user, address, host name and country.
 pub(crate) struct LoginLists {
     pub(crate) logins: List<LoginTotal>,
     pub(crate) users: List<User>,
@@ -53,12 +53,11 @@ pub(crate) struct LoginLists {
     pub(crate) distributed_attacks: List<DistributedAttack>,
 }
 
-/// The attempts on one user.
 #[derive(Default)]
 struct UserTotal {
     user: String,
     attempts: u64,
-    /// The last address.
+    /// The address added last.
     ip: String,
     addresses: u64,
     /// Attempts whose address is known.
@@ -66,8 +65,8 @@ struct UserTotal {
 }
 
 impl UserTotal {
-    /// Adds `n` attempts from an address. The calls must be in the order of addresses. An address
-    /// with several host names counts once.
+    /// Adds `n` attempts from an address. The caller must pass the addresses in order: then an
+    /// address with several host names counts once.
     fn add(&mut self, ip: Option<&str>, n: u64) {
         self.attempts += n;
         let Some(ip) = ip else { return };
@@ -80,8 +79,8 @@ impl UserTotal {
 }
 
 impl LoginLists {
-    /// Makes the lists. If no attempt has a user name, `logins` has a row for each address.
-    /// Otherwise attempts without a user name have no row in `logins`.
+    /// Makes the lists. If no attempt has a user name, `logins` has a row for each address. If any
+    /// attempt has a user name, attempts without a user name have no row in `logins`.
     pub(crate) fn new(counts: LoginCounts, before: &Seen, n: usize) -> io::Result<Self> {
         let LoginCounts { counter, has_users } = counts;
         let (mut logins, mut users) = (Ranking::new(n), Ranking::new(n));
@@ -150,7 +149,7 @@ pub(crate) struct AddressLists {
 struct AddressTotal {
     ip: String,
     past: Past,
-    /// Number of servers that it tried in the period.
+    /// Number of servers that the address tried in the period.
     servers: u64,
 }
 
@@ -226,7 +225,7 @@ impl AddressLists {
     }
 }
 
-/// The addresses of a network, and their attempts.
+/// Number of addresses of a network, and number of attempts.
 #[derive(Default)]
 struct NetworkCount {
     addresses: u64,
@@ -249,7 +248,7 @@ impl Count for NetworkCount {
     }
 }
 
-/// The network of an address: one attacker probably controls all of it.
+/// Returns the network of an address (/24 or /64), which one attacker probably controls.
 fn network(ip: IpAddr) -> Option<IpNet> {
     Some(match ip {
         IpAddr::V4(ip) => Ipv4Net::new(ip, 24).ok()?.trunc().into(),
@@ -320,8 +319,8 @@ pub(crate) fn systems(
     Ok((systems, list.list(|aso, attempts| Organisation { aso, attempts })))
 }
 
-/// Returns the servers, and the servers that are silent at `end`. If there is only one server, it is
-/// not silent.
+/// Returns the servers, and the servers that are silent at `end`. If the input has only one server,
+/// this server is never listed as silent.
 pub(crate) fn servers(
     servers: &Servers,
     end: NaiveDateTime,

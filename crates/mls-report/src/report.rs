@@ -13,30 +13,30 @@
 //! | `extraction_interval` | `[systemd] extraction_schedule` |
 //! | `period` | `label`; `from`, the first minute, and `to`, the minute after the last one; null if there is no such limit |
 //! | `attempts` | failed logins in the period |
-//! | `previous_attempts` | failed logins in the period of the same length before it; null if the data does not reach so far back |
-//! | `usual_attempts` | median of the attempts per day, on the last days before the period: at most 28, all of them in `days`; null if the data covers fewer than 7 such days |
+//! | `previous_attempts` | failed logins in the time of the same length directly before the period; null if the data begins later |
+//! | `usual_attempts` | median of the attempts per day, over the last 28 (or fewer) of the `days` before the period; null if the data covers fewer than 7 of these days |
 //! | `total_attempts` | failed logins in all data that was read |
-//! | `servers` | attempts by `server`, with `addresses`, the number of its addresses in the period, and `last_attempt` of any outcome in the data up to the end of the period |
-//! | `silent_servers` | servers whose pause at the end of the period is longer than usual: `server`, `last_attempt`, `pause_minutes`, `usual_pause_minutes`, `attempts`; the longest pause first; none if the data has only one server |
-//! | `widespread_attackers` | addresses that tried at least 5 servers, or all if there are 2 to 4: `ip`, `servers`, `attempts`; the most servers first |
+//! | `servers` | attempts by `server`; `addresses`: number of addresses that tried the server in the period; `last_attempt`: time of the last attempt of any outcome, up to the end of the period |
+//! | `silent_servers` | servers that are silent at the end of the period: `server`, `last_attempt`, `pause_minutes`, `usual_pause_minutes`, `attempts`; the longest pause first; empty if the data has only one server |
+//! | `widespread_attackers` | addresses that tried at least 5 servers (if there are 2 to 4 servers: all servers): `ip`, `servers`, `attempts`; the most servers first |
 //! | `logins` | attempts by `user`, `ip`, `hostname` and `country_code` together |
 //! | `users` | attempts by `user` |
 //! | `countries` | attempts by `country_code` |
 //! | `organisations` | attempts by `aso` |
 //! | `addresses` | attempts by `ip`, with `country_code`, `asn` and `aso` |
 //! | `systems` | attempts by `asn`, with the most frequent `aso`; by `aso` if the number is unknown |
-//! | `networks` | attempts by `network` (/24 or /64), with `addresses`, the number of its addresses that tried |
+//! | `networks` | attempts by `network` (/24 or /64); `addresses`: number of addresses of the network that tried |
 //! | `failed_reverse_lookups` | attempts whose reverse lookup failed |
 //! | `reverse_dns_failures` | attempts by `status` of the failed lookup |
 //! | `hours` | 24 numbers: attempts by hour of the day |
 //! | `weekday_hours` | 7 lists of 24 numbers: attempts by weekday, Monday first, and hour |
 //! | `days` | the 30 days up to the last day of the period: `date`, `attempts` |
-//! | `slow_attackers` | addresses that tried in the period and on at least 5 of the 30 days, at most 10 times a day on average: `ip`, `days` with attempts, `attempts` in the 30 days |
+//! | `slow_attackers` | addresses that tried in the period and on at least 5 of the 30 days, on average at most 10 times on a day with attempts: `ip`, `days` (number of days with attempts), `attempts` (in the 30 days) |
 //! | `distributed_attacks` | users that were tried from at least 5 addresses: `user`, `addresses`, `attempts` |
-//! | `new` | `addresses`, `users` and `countries` that are not in the data before the period; null if the data has nothing before it |
-//! | `csv` | `name`, `bytes` (decompressed), `rows` of the input; null if it is not CSV |
+//! | `new` | `addresses`, `users` and `countries` that are not in the data before the period; null if there is no data before the period |
+//! | `csv` | `name`, `bytes` (decompressed), `rows` of the input; null if the input is not CSV |
 //! | `suspicious_logins` | ordered by `date`, one for each rule, user and day: `rule`, `user`, `ip`, `date`, `country_code`, `asn`, `aso`, `evidence` (mls-findings) |
-//! | `suspicious_logins_complete` | false if there are more than 10,000, of which only 10,000 are listed |
+//! | `suspicious_logins_complete` | false if there are more than 10,000 suspicious logins; only 10,000 are listed |
 //! | `successful_logins` | `logins` and `users` in the period; null if no logins were read |
 //! | `notes` | sentences for people: why there is no attempt, or which part is not complete |
 //!
@@ -51,7 +51,7 @@
 //! | `top` | the most frequent names with their `attempts` |
 //!
 //! In `logins`, attempts without a user count as `unknown`. If no attempt of the period has a user,
-//! they are listed by address.
+//! `logins` lists the attempts by address.
 
 use std::io;
 use std::net::IpAddr;
@@ -73,11 +73,11 @@ use crate::verdict::Verdict;
 use mls_attempts::ReadSummary;
 use mls_machine::Machine;
 
-/// Smallest number of addresses of a distributed attack on a user, and smallest number of days of a
-/// slow attacker.
+/// Smallest number of addresses of a distributed attack on a user, of days of a slow attacker, and
+/// of servers of a widespread attacker.
 pub(crate) const MANY: u32 = 5;
 
-/// Largest average number of attempts of a slow attacker on a day on which it tries.
+/// A slow attacker makes at most this number of attempts on average, on the days with attempts.
 pub(crate) const FEW: u32 = 10;
 
 /// Smallest and largest number of days that `usual_attempts` is computed from.
@@ -158,7 +158,7 @@ pub(crate) struct List<T> {
     pub(crate) top: Vec<T>,
 }
 
-/// Declares the types of the rows of lists, and of other groups of members.
+/// Declares structs that derive `Serialize`, with `pub(crate)` members.
 macro_rules! members {
     ($($name:ident { $($(#[$meta:meta])* $member:ident: $type:ty),+ $(,)? })+) => {
         $(#[derive(Clone, Debug, Serialize)]
@@ -197,10 +197,10 @@ members! {
     DayCount {
         date: String,
         attempts: u64,
-        /// Whether the period overlaps that day.
+        /// Whether the period overlaps this day.
         #[serde(skip)]
         inside: bool,
-        /// Whether the data begins on that day or earlier.
+        /// Whether the data begins on this day or earlier.
         #[serde(skip)]
         has_data: bool,
     }
@@ -210,7 +210,7 @@ members! {
     Csv { name: Option<String>, bytes: u64, rows: u64 }
 }
 
-/// The data of a report besides its counts.
+/// The data of a report, except the counts.
 pub(crate) struct About<'a> {
     pub(crate) period: &'a Period,
     pub(crate) extent: &'a ReadSummary,
@@ -334,8 +334,8 @@ impl ReportPeriod {
     }
 }
 
-/// Returns the median of the attempts per day before the period. Only days that the data covers from
-/// midnight to midnight count.
+/// Returns the median of the attempts per day before the period; `None` for too few days. Only days
+/// that the data covers from midnight to midnight count.
 fn usual(days: &[DayCount], period: &Period, tally: &Tally) -> Option<u64> {
     let first = &tally.extent.as_ref()?.0[..10];
     let from = period.from?.date().to_string();

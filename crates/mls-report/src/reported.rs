@@ -1,9 +1,9 @@
-//! Remembers the findings that digests have reported.
+//! Remembers the findings (suspicious logins) that digests have reported.
 //!
-//! A login can be recorded, or become suspicious, after the digest of its day. So `--since-last` does not
-//! select findings by their dates. It reports the findings of the last 30 days that are in no earlier
-//! digest. mls-mail commits the keys of the findings together with each digest. mls-report passes
-//! the keys in a header field of the mail, so they are shorter and fewer than the keys in the
+//! A login can be recorded, or become suspicious, after the digest of its day. So `--since-last`
+//! ignores the dates of findings. It reports the findings of the last 30 days that no earlier
+//! digest has reported. mls-mail commits the keys of the findings together with each digest. The
+//! keys are in a header field of the mail, so they are shorter and fewer than the keys in the
 //! ledger of mls-alert ([`mls_state::alerted`]).
 
 use chrono::{DateTime, Days, FixedOffset, NaiveDate};
@@ -12,11 +12,11 @@ use mls_event::Finding;
 use mls_state::cursor_file::sha256;
 use serde::{Deserialize, Serialize};
 
-/// Findings of logins that are older than this are not reported.
+/// Older findings are not reported.
 const DAYS: Days = Days::new(30);
 
-/// Largest number of findings that are remembered. If there are more, the oldest are forgotten, and findings
-/// of their days are no longer reported.
+/// Largest number of findings that are remembered. If there are more, the oldest are forgotten. The
+/// digests then report no finding of the forgotten days, because no finding may be reported twice.
 const MAX_KEYS: usize = 4096;
 
 /// The findings that digests have reported.
@@ -29,24 +29,23 @@ pub(crate) struct Reported {
     keys: Vec<FindingKey>,
 }
 
-/// A finding, which is unique for its rule, user and day: the number of the day since 1970, and a hash of all
-/// three.
+/// The key of a finding: the number of its day since 1970, and a hash of rule, user and day.
+/// Findings with the same rule, user and day have the same key.
 type FindingKey = (u16, [u8; 6]);
 
 impl Reported {
-    /// Returns the value for a ledger without findings: all findings before `last` count as
-    /// reported.
+    /// Returns a value in which all findings before `last` count as reported.
     pub(crate) fn until(last: DateTime<FixedOffset>) -> Self {
         Self { since: Some(last), keys: Vec::new() }
     }
 
-    /// Returns whether a digest has reported the finding, or whether it is too old to be reported.
+    /// Returns whether a digest has reported the finding, or the finding is too old to be reported.
     pub(crate) fn contains(&self, finding: &Finding<'_>) -> bool {
         self.since.is_some_and(|since| finding.date.at() < since)
             || self.keys.binary_search(&key(finding)).is_ok()
     }
 
-    /// Returns the value after a digest that ends at `until` has reported these findings too.
+    /// Returns a copy with the findings of a digest that ends at `until`. Forgets old findings.
     pub(crate) fn with(&self, findings: &[Finding<'_>], until: DateTime<FixedOffset>) -> Self {
         let since = self.since.max(until.checked_sub_days(DAYS));
         let mut keys: Vec<FindingKey> =

@@ -1,4 +1,4 @@
-//! Reads the arguments and writes a report in its format.
+//! Makes the report that the arguments describe, and writes it.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -79,14 +79,14 @@ pub(crate) struct Scope {
     sources: Vec<AttemptSource>,
     /// Successful logins of a second input.
     logins: Option<LoginInput>,
-    /// Rotated files with earlier failures for the rules.
+    /// Rotated files of earlier digests. The rules read them too.
     earlier: Chain,
     period: Period,
-    /// The cursor that mls-mail commits, with `--since-last`.
+    /// With `--since-last`, the cursor to commit.
     pub(crate) digest: Option<NextDigest>,
-    /// Logins of the period that the server could not check, as the sink counted them.
+    /// Number of logins of the period that the server could not check. The sink has counted them.
     unchecked: u64,
-    /// The counters of the last run, with `--since-last --format prometheus`.
+    /// With `--since-last --format prometheus`, the counters of the last run.
     counters: Option<Counters>,
 }
 
@@ -141,7 +141,7 @@ impl ReportRun {
         Ok(Scope { sources, logins, earlier, period, digest: Some(digest), unchecked, counters })
     }
 
-    /// The file of the metrics that the next run continues.
+    /// The metrics file. The next run adds to its counters.
     fn metrics_file(&self) -> anyhow::Result<&Path> {
         let default = self.config.paths.metrics_file.as_deref();
         self.args.output.as_deref().or(default).ok_or_else(|| {
@@ -149,7 +149,7 @@ impl ReportRun {
         })
     }
 
-    /// The input, up to the last commit of its sink.
+    /// The input, up to the last commit of the sink that writes the input.
     fn source(&self, committed: Option<&CursorFile>) -> anyhow::Result<AttemptSource> {
         let named = self.args.files.first().or(self.config.paths.csv_filename.as_ref());
         match named.filter(|path| *path != Path::new("-")) {
@@ -165,7 +165,7 @@ impl ReportRun {
         }
     }
 
-    /// A regular file with its rotated files. Pipes have none.
+    /// Adds the rotated files, if the source is a regular file.
     fn with_rotated(
         source: AttemptSource,
         committed: Option<&CursorFile>,
@@ -206,15 +206,15 @@ impl ReportRun {
         Ok(sources)
     }
 
-    /// The cursor file of the sink of the input, if there is one.
+    /// The cursor file of the sink that writes the input; `None` if there is no cursor file.
     fn committed(&self) -> anyhow::Result<Option<CursorFile>> {
         if let Some(path) = &self.args.committed_by {
             warn_if_missing(path);
             return Ok(Some(CursorFile::load(path)?.unwrap_or_else(CursorFile::start)));
         }
-        // The configuration names the CSV and the cursor file of the same sink. A CSV that was
-        // written by hand has no cursor file. The state file of the Python original is ignored: it
-        // has a position in the log, but none in the CSV.
+        // The configuration names the CSV and the cursor file of its sink. A CSV that was written
+        // by hand has no cursor file. The state file of the Python original is ignored, because it
+        // has no position in the CSV.
         let default = self.config.paths.csv_cursor();
         let default = default.filter(|path| self.args.files.is_empty() && path.exists());
         let cursor = default.map_or(Ok(None), |path| CursorFile::load(&path))?;
@@ -316,7 +316,7 @@ impl ReportRun {
         self.write(output.as_bytes())
     }
 
-    /// Starts to look for suspicious logins, with the failures of earlier files.
+    /// Starts to look for suspicious logins, and reads the failures of earlier files.
     fn watch(&self, scope: &mut Scope, account: Option<AccountLog>) -> anyhow::Result<LoginWatch> {
         let logins = scope.logins.take();
         let reading = self.reading();
@@ -344,7 +344,7 @@ impl ReportRun {
         ReadOptions { zone: self.args.zone.timezone, servers: self.args.server.clone() }
     }
 
-    /// The CSV of successful logins, up to the last commit of its sink.
+    /// The successful logins: FILE of `--logins`, or the committed rows of the configured CSV.
     fn logins(&self, failures: &AttemptSource) -> anyhow::Result<Option<AttemptSource>> {
         if let Some(path) = &self.args.logins {
             let is_stdin = path == Path::new("-");
@@ -356,8 +356,8 @@ impl ReportRun {
                 _ => Ok(Some(AttemptSource::File { path: path.clone(), length: None })),
             };
         }
-        // If the command line names a FILE, it may come from another server than the logins of the
-        // configuration.
+        // If the command line names a FILE, ignore the logins of the configuration: FILE may come
+        // from another server.
         if !self.config.logins.record || !self.args.files.is_empty() {
             return Ok(None);
         }
@@ -371,7 +371,6 @@ impl ReportRun {
         Ok(source)
     }
 
-    /// The mail: text, HTML and the CSV.
     pub(crate) fn message(&self, scope: &Scope, report: &Report) -> anyhow::Result<Vec<u8>> {
         let attachment = match scope.sources.last() {
             Some(source) if report.csv.is_some() => {
@@ -407,8 +406,8 @@ impl ReportRun {
         let counts_on = self.args.since_last && self.args.format == Format::Prometheus;
         let output = self.args.output.as_deref();
         if let Some(path) = if counts_on { Some(self.metrics_file()?) } else { output } {
-            // The collector of metrics runs as another user, so everybody may read the metrics. Not
-            // everybody may read the other reports.
+            // The collector of metrics runs as another user, so everybody may read the metrics.
+            // Other reports have names of people, so only the owner and the group may read them.
             let mode = if self.args.format == Format::Prometheus { 0o644 } else { 0o640 };
             return atomic::write(path, bytes, mode)
                 .on_file("writing", path)
@@ -420,7 +419,7 @@ impl ReportRun {
     }
 }
 
-/// Whether the file was written to at or after this moment.
+/// Whether the file was last changed at `moment` or later.
 fn is_since(file: &ChainFile, moment: DateTime<FixedOffset>) -> bool {
     moment.timestamp_nanos_opt().is_none_or(|moment| file.stat.mtime >= moment)
 }

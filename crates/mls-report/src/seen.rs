@@ -1,12 +1,13 @@
-//! Remembers which names occurred, in eight bytes each.
+//! Remembers which names occurred, with eight bytes for each name.
 
 use std::collections::HashSet;
 use std::hash::BuildHasher;
 
 use foldhash::quality::RandomState;
 
-/// A set of names that holds only their hashes. The seed of the hash is random, so nobody can choose names
-/// that collide. The probability of a collision by accident is below one in ten million.
+/// A set of names that stores only a hash of each name. The seed of the hash is random, so nobody
+/// can choose names with the same hash. The probability that two names have the same hash by
+/// accident is below one in ten million.
 #[derive(Debug)]
 pub(crate) struct Seen {
     max: usize,
@@ -16,7 +17,6 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// Returns an empty set for at most `max` names.
     pub(crate) fn new(max: usize) -> Self {
         Self { max, hasher: RandomState::default(), hashes: HashSet::default(), full: false }
     }
@@ -33,12 +33,11 @@ impl Seen {
         self.hashes.contains(&self.hasher.hash_one(name))
     }
 
-    /// Returns the number of names.
     pub(crate) fn len(&self) -> usize {
         self.hashes.len()
     }
 
-    /// Returns whether names were left out. Then a name that is not in the set may have occurred too.
+    /// Returns whether a name did not fit. If so, a name outside the set may have occurred too.
     pub(crate) fn is_full(&self) -> bool {
         self.full
     }

@@ -1,11 +1,11 @@
-//! Collects data about each server: the number of its attempts, the time of the last one, and the
-//! usual pause between attempts.
+//! Collects data about each server: the number of attempts, the time of the last attempt, and the
+//! usual pause between attempts. Attempts of any outcome count for pauses.
 //!
-//! A server is *silent* if, at the end of the period, its last attempt is more than two hours and
-//! more than [`SILENT_TIMES`] usual pauses ago. The *usual pause* is the median of the longest
-//! pauses of days: of the last 30 days on which the server had attempts. At least [`MIN_DAYS`] such
-//! days are needed. One long outage in the past does not raise the median. Attempts of any outcome
-//! count.
+//! A server is *silent* at the end of the period if there was no attempt for more than two hours,
+//! and for more than [`SILENT_TIMES`] times its *usual pause*. To find the usual pause, mls-report
+//! takes the longest pause of each of the last 30 days on which the server had attempts, at least
+//! [`MIN_DAYS`] days. The usual pause is the median of these pauses. So one long outage in the past
+//! does not change it much.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -17,15 +17,15 @@ use crate::history::DAYS;
 use crate::period::PeriodPart;
 use crate::report::MANY;
 
-/// Largest number of servers that are known by name. Anybody can send any name to a central log
-/// host.
+/// Largest number of servers that are counted separately. There must be a limit, because anybody
+/// can send any name to a central log host.
 const MAX_SERVERS: usize = 10_000;
 
 /// A server is silent after a pause of more than this number of usual pauses.
 pub(crate) const SILENT_TIMES: i64 = 3;
 
-/// A server is silent only after a longer pause than this, in minutes: the logs of many servers are
-/// read once an hour.
+/// A pause of up to this number of minutes is never silence, because the logs of many servers are
+/// read only once an hour.
 const MIN_PAUSE: i64 = 120;
 
 /// Smallest number of days with attempts from which the usual pause is computed.
@@ -34,11 +34,11 @@ const MIN_DAYS: usize = 3;
 #[derive(Debug, Default)]
 pub(crate) struct Servers {
     numbers: HashMap<Box<str>, usize, RandomState>,
-    /// The first one collects attempts without a server, and servers above the limit.
+    /// Number 0 collects attempts without a server name, and servers above [`MAX_SERVERS`].
     by_number: Vec<Server>,
-    /// The server of the last attempt. Most inputs have only one server.
+    /// The number of the server of the last attempt. Most inputs have only one server.
     last: usize,
-    /// The last day as text, and as a number.
+    /// The last argument and result of `day()`.
     day: Option<([u8; 10], i64)>,
     is_full: bool,
 }
@@ -46,18 +46,18 @@ pub(crate) struct Servers {
 /// One server. Minutes are counted from the year 1.
 #[derive(Debug, Default)]
 pub(crate) struct Server {
-    /// Its name; empty if it is not known.
+    /// The name of the server; empty if it is unknown.
     pub(crate) name: Box<str>,
     /// Failed logins in the period.
     pub(crate) attempts: u64,
-    /// Different addresses of these failed logins.
+    /// Number of different addresses with failed logins in the period.
     pub(crate) addresses: u64,
-    /// The minute of its last attempt.
+    /// The minute of the last attempt.
     last: Option<i64>,
-    /// The day of its last attempt.
+    /// The day of the last attempt.
     day: i64,
-    /// For each of its last days with attempts, the longest pause that ended on that day, in
-    /// minutes.
+    /// For each of the last days with attempts, the longest pause in minutes that ended on this
+    /// day.
     pauses: VecDeque<i64>,
 }
 
@@ -91,7 +91,7 @@ impl Servers {
         self.by_number[number].attempts += attempts;
     }
 
-    /// Counts an address in the period.
+    /// Counts an address that tried the server.
     pub(crate) fn add_address(&mut self, number: usize) {
         if let Some(server) = self.by_number.get_mut(number) {
             server.addresses += 1;
@@ -145,8 +145,8 @@ impl Servers {
         Some(self.day(day)? * 1440 + number(1..3)? * 60 + number(4..6)?)
     }
 
-    /// The number of a day, from the year 1; `None` if the day does not exist. Most attempts are of
-    /// the same day as the one before.
+    /// The number of a day, from the year 1; `None` if the day does not exist. Remembers the
+    /// result, because most attempts have the same day as the attempt before.
     pub(crate) fn day(&mut self, text: &str) -> Option<i64> {
         match self.day {
             Some((last, day)) if last == text.as_bytes() => Some(day),
@@ -183,14 +183,14 @@ impl Server {
         self.last = Some(minute);
     }
 
-    /// The time of its last attempt, to the minute.
+    /// The time of the last attempt, to the minute.
     pub(crate) fn last(&self) -> Option<NaiveDateTime> {
         let (days, minutes) = (self.last? / 1440, u32::try_from(self.last? % 1440).ok()?);
         let date = NaiveDate::from_num_days_from_ce_opt(i32::try_from(days).ok()?)?;
         date.and_hms_opt(minutes / 60, minutes % 60, 0)
     }
 
-    /// Whether it is silent at this moment.
+    /// Returns the silence, if the server is silent at `now`.
     pub(crate) fn silence(&self, now: NaiveDateTime) -> Option<Silence> {
         let last = self.last()?;
         let pause = (now - last).num_minutes();

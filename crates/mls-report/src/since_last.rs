@@ -1,10 +1,10 @@
 //! `--since-last`: selects the rows from the end of the last digest to the last commit of the sink.
 //!
-//! mls-mail commits the end of a digest together with the mail, in its ledger. For counters, the
-//! file of the metrics holds the end ([`crate::counters`]). The end is a position in the file of
-//! failures and a position in the file of logins. These positions select the rows; dates do not. So
-//! a row that is recorded late is also in exactly one digest. A finding is in a digest if no
-//! earlier digest has reported it ([`crate::reported`]).
+//! mls-mail commits the end of a digest together with the mail, in the ledger of mls-mail. For
+//! counters, the end is in the metrics file ([`crate::counters`]). The end is a position in the
+//! file of failures and a position in the file of logins. These positions select the rows; dates do
+//! not. So a row that is recorded late is also in exactly one digest. A suspicious login is in the
+//! first digest after it was found ([`crate::reported`]).
 
 use std::io;
 use std::path::Path;
@@ -30,16 +30,16 @@ use crate::suspicion::{LoginInput, LoginWindow};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct DigestEnd {
     until: DateTime<FixedOffset>,
-    /// The position in the file; null for an input that cannot be found again.
+    /// The position in the file; null for standard input, or if there is no file.
     #[serde(default)]
     data: Option<Position>,
-    /// The position in the file of logins, if there was one.
+    /// The position in the file of logins; null if no digest has read such a file.
     #[serde(default)]
     logins: Option<Position>,
     /// The reported findings; null in the ledger of an earlier version.
     #[serde(default)]
     reported: Option<Reported>,
-    /// The total number of logins that the server could not check, up to this end.
+    /// The total number of logins that the server could not check, until the end of the digest.
     #[serde(default)]
     unchecked: u64,
 }
@@ -47,10 +47,10 @@ pub(crate) struct DigestEnd {
 /// The digest that is made in this run.
 #[derive(Debug)]
 pub(crate) struct NextDigest {
-    /// The sequence number of the last commit. mls-mail refuses the digest if another run has
-    /// committed since then.
+    /// The sequence number of the last commit. If another digest was committed in the meantime,
+    /// mls-mail refuses this digest.
     base: u64,
-    /// Its end, with the findings that earlier digests reported.
+    /// The end of the digest, with the findings that earlier digests reported.
     end: DigestEnd,
     /// The number of logins that the server could not check and that no earlier digest reported.
     pub(crate) newly_unchecked: u64,
@@ -77,12 +77,12 @@ impl NextDigest {
 
 #[derive(Debug)]
 pub(crate) struct LastDigest {
-    /// The number of its commit.
+    /// The sequence number of the commit.
     pub(crate) base: u64,
-    /// Its end; `None` if there was no digest.
+    /// The end of the last digest; `None` if there was no digest.
     pub(crate) end: Option<DigestEnd>,
-    /// Whether the first digest begins at the current end of the file, and not at the beginning of
-    /// the newest file that has rows.
+    /// Where the first digest begins: if true, at the current end of the file; if false, at the
+    /// beginning of the newest file that has rows.
     pub(crate) begins_now: bool,
 }
 
@@ -109,12 +109,11 @@ pub(crate) struct DigestInput {
     pub(crate) source: AttemptSource,
     /// Successful logins of a second input.
     pub(crate) logins: Option<LoginInput>,
-    /// Rotated files of earlier digests, which the rules need.
+    /// Rotated files of earlier digests. The rules need the failures in these files.
     pub(crate) earlier: Chain,
     pub(crate) period: Period,
 }
 
-/// Selects the rows after the last digest.
 pub(crate) struct SinceLast<'a> {
     pub(crate) last: LastDigest,
     pub(crate) zone: Zone,
@@ -124,8 +123,8 @@ pub(crate) struct SinceLast<'a> {
 }
 
 impl SinceLast<'_> {
-    /// The input and the period of the next digest, and the data to commit with it. `logins` is the
-    /// second input, if there is one.
+    /// Returns the input and the period of the next digest, and the data to commit with the digest.
+    /// `logins` is the second input; `None` if there is only one input.
     pub(crate) fn select(
         &self,
         source: AttemptSource,
@@ -138,7 +137,7 @@ impl SinceLast<'_> {
                 let (selection, data) = self.select_files(&path, last, until)?;
                 if data.is_none() {
                     // There is no file, so this digest counts nothing. The next digest must begin
-                    // at the same time as this one.
+                    // where this digest begins.
                     until = last.map_or(until, |last| last.until);
                 }
                 (selection, data)
@@ -168,7 +167,7 @@ impl SinceLast<'_> {
         Ok((selection, NextDigest { base: self.last.base, end, newly_unchecked }))
     }
 
-    /// Selects the logins from the end of the last digest to the end of their newest file.
+    /// Selects the logins from the end of the last digest to the end of the newest file of logins.
     fn select_logins(
         &self,
         mut source: AttemptSource,
@@ -187,7 +186,7 @@ impl SinceLast<'_> {
             None if last.is_none() && self.last.begins_now => {
                 LoginWindow::From(end_of(chain, end.as_ref()))
             }
-            // No digest has counted a login.
+            // No digest has read logins: all logins are new.
             None => LoginWindow::From(Point::default()),
             Some((until, begin)) => {
                 let found =
@@ -234,7 +233,7 @@ impl SinceLast<'_> {
         }
         let end = chain.end().with_context(reading).or_exit(Exit::IoErr)?;
         if let (Some(newest), Some(end)) = (chain.files.last_mut(), &end) {
-            // A line that is still being written belongs to the next digest.
+            // If a process is writing the last line now, this line belongs to the next digest.
             newest.limit_to(end.prefix.length);
         }
         let begin = match last {
@@ -310,7 +309,7 @@ fn end_of(chain: &Chain, end: Option<&Position>) -> Point {
     Point { file: chain.files.len() - 1, offset: end.map_or(0, |end| end.prefix.length) }
 }
 
-/// The beginning of the newest file that has rows.
+/// The beginning of the newest file with rows, else of the newest file.
 fn newest_rows(chain: &Chain) -> io::Result<Option<Point>> {
     let file = match chain.newest_rows()? {
         Some(rows) => chain.newest_with_prefix(&rows)?,
@@ -353,17 +352,26 @@ mod tests {
         ),
     ];
 
-    /// What happens on a server.
     #[derive(Clone, Debug)]
     enum Event {
         /// An address fails with three names.
-        Failures { address: u8 },
+        Failures {
+            address: u8,
+        },
         /// An address logs in, and the login is recorded `late` seconds later.
-        Login { address: u8, user: u8, late: i64, has_seconds: bool },
-        /// A file is rotated.
-        Rotate { file: usize },
-        /// A digest is made, and mailed or not.
-        Digest { is_mailed: bool },
+        Login {
+            address: u8,
+            user: u8,
+            late: i64,
+            has_seconds: bool,
+        },
+        Rotate {
+            file: usize,
+        },
+        /// A digest is made, and mailed if `is_mailed` is true.
+        Digest {
+            is_mailed: bool,
+        },
     }
 
     fn event() -> impl Strategy<Value = Event> {
@@ -384,7 +392,6 @@ mod tests {
         report.suspicious_logins.iter().map(key).collect()
     }
 
-    /// A directory with the files of a server.
     struct Site(tempfile::TempDir);
 
     impl Site {

@@ -1,6 +1,6 @@
 //! The first sentences of a digest: whether an attacker logged in, how many logins failed, what is
-//! new, what stands out, and what to do. The first one is the headline of the page. If there is no
-//! verdict about logins, one or two more sentences say how to get it.
+//! new, what stands out, and what to do. The first sentence is the headline of the page. If it is
+//! unknown whether an attacker logged in, one or two more sentences say how to find out.
 
 use chrono::TimeDelta;
 use mls_event::display_system;
@@ -9,11 +9,11 @@ use crate::columns::ellipsis;
 use crate::report::{MANY, New, Report};
 use crate::words::{country, duration, enumerate, number, percent, safe, thousands};
 
-/// An address stands out if it makes at least this percentage of all attempts, and this number of attempts.
+/// An address or network stands out with at least this percentage and this number of attempts.
 const MIN_SHARE: u64 = 10;
 const MIN_ATTEMPTS: u64 = 10;
 
-/// Smallest change in percent that is reported as a number.
+/// A smaller change in percent is reported as `about as many as`, without a number.
 const MIN_CHANGE: u64 = 10;
 
 /// Shorter periods are not compared with a usual day: nights differ from days.
@@ -25,7 +25,7 @@ const MAX_NAME: usize = 40;
 /// The largest number of new countries to name.
 const MAX_COUNTRIES: usize = 5;
 
-/// The sentences. The first one is the verdict, if an input can contain successful logins.
+/// Returns the sentences. If an input can contain logins, the first sentence is the verdict.
 pub(crate) fn sentences(report: &Report) -> Vec<String> {
     let verdict = &report.verdict;
     let mut sentences = Vec::new();
@@ -193,7 +193,7 @@ fn what_stands_out(report: &Report) -> String {
     format!("What stands out: {}.", found.join("; "))
 }
 
-/// A part of a sentence about the silent servers.
+/// Returns a part of a sentence, such as `mx07 has been silent for 5 h`.
 fn silence(report: &Report) -> Option<String> {
     let silent = &report.silent_servers;
     let first = silent.top.first()?;

@@ -21,29 +21,29 @@ use crate::period::Period;
 use crate::reported::Reported;
 use crate::seen::Seen;
 
-/// Largest number of findings in a report. The earliest are kept.
+/// Largest number of findings in a report. If there are more, the later findings are left out.
 pub(crate) const MAX_FINDINGS: usize = 10_000;
 
 /// Largest number of batches that wait for the other thread.
 const MAX_WAITING: usize = 4;
 
-/// Largest number of users with logins that are counted. Logins are always counted exactly.
+/// Largest number of users with logins that are counted. The number of logins has no limit.
 const MAX_USERS: usize = 100_000;
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PeriodLogins {
     /// Number of logins and of users; `None` if no logins were read.
     pub(crate) counts: Option<(u64, u64)>,
-    /// Whether the input can hold logins: records can, a CSV of failures cannot.
+    /// Whether the input can contain logins. Records can, but a CSV of failures cannot.
     pub(crate) could_be_read: bool,
     /// The findings in the order of their dates.
     pub(crate) findings: Vec<Finding<'static>>,
-    /// Whether there are more findings than a report holds.
+    /// Whether there are more than [`MAX_FINDINGS`] findings.
     pub(crate) is_full: bool,
     pub(crate) account: Option<AccountLog>,
 }
 
-/// The logins of a second input, and which of them belong to the period.
+/// The second input, which has logins, and the part of this input that belongs to the period.
 #[derive(Debug)]
 pub(crate) struct LoginInput {
     pub(crate) source: AttemptSource,
@@ -53,14 +53,14 @@ pub(crate) struct LoginInput {
 /// The part of an input of logins that belongs to the period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LoginWindow {
-    /// All lines from here on, whatever their dates.
+    /// All lines from this point on, with any date.
     From(Point),
-    /// The logins at or after the first moment and before the second one. `None` means no limit.
+    /// The logins from the first moment (included) to the second (not included). `None`: no limit.
     Between(Option<DateTime<FixedOffset>>, Option<DateTime<FixedOffset>>),
 }
 
 impl LoginWindow {
-    /// Selects by the dates of the period.
+    /// Returns the window of the dates of the period.
     pub(crate) fn of(period: &Period, zone: Zone) -> Self {
         let moment = |at: Option<NaiveDateTime>| at.map(|at| zone.read(at));
         Self::Between(moment(period.from), moment(period.to))
@@ -76,16 +76,16 @@ impl LoginWindow {
     }
 }
 
-/// The task of a [`LoginWatch`].
+/// What a [`LoginWatch`] looks for.
 pub(crate) struct Sought<'a> {
     pub(crate) period: &'a Period,
     pub(crate) zone: Zone,
     pub(crate) settings: &'a Suspicious,
-    /// Number of days before the period that the rules look back; `None` for all.
+    /// The rules look back this number of days before the period. `None` means no limit.
     pub(crate) days: Option<u32>,
     /// The findings that earlier digests have reported.
     pub(crate) reported: Option<&'a Reported>,
-    /// The account to report, if only one is reported.
+    /// The account of `--account`.
     pub(crate) account: Option<AccountLog>,
 }
 
@@ -97,7 +97,7 @@ impl Sought<'_> {
     }
 }
 
-/// Some attempts of the first input.
+/// A batch of attempts of the first input.
 #[derive(Default)]
 struct PeriodBatch {
     attempts: AttemptBatch,
@@ -114,8 +114,8 @@ pub(crate) struct LoginWatch {
 }
 
 impl LoginWatch {
-    /// Starts the thread. `logins` is the second input, if there is one. Exit 75 if the system
-    /// cannot start a thread.
+    /// Starts the thread. `logins` is the second input; `None` if there is only one input. Exit 75
+    /// if the system cannot start a thread.
     pub(crate) fn start(
         sought: Sought<'_>,
         logins: Option<(LoginInput, ReadOptions)>,
@@ -146,8 +146,8 @@ impl LoginWatch {
         Ok(Self { dates: DateReader::new(zone), batch: PeriodBatch::default(), batches, thread })
     }
 
-    /// Sends an attempt of the first input to the thread, which first observes the logins that are
-    /// older than this attempt.
+    /// Sends an attempt of the first input to the thread. The thread observes the older logins of
+    /// the second input before this attempt.
     pub(crate) fn attempt(&mut self, attempt: &Attempt<'_>, is_inside: bool) {
         if self.batch.attempts.add(attempt, &mut self.dates) {
             self.batch.are_inside.push(is_inside);
@@ -158,7 +158,7 @@ impl LoginWatch {
     }
 
     fn send(&mut self) {
-        // This fails only if the thread has ended; `finish` reports the reason.
+        // Sending fails only if the thread has ended; `finish` reports why it ended.
         let _ = self.batches.send(std::mem::take(&mut self.batch));
     }
 
@@ -221,7 +221,8 @@ impl Observer {
         }
     }
 
-    /// Runs the rules on the logins before `end`. Failures come before logins of the same time.
+    /// Runs the rules on the logins before `end` (`None`: on all logins). So a failure comes before
+    /// a login of the same time.
     fn logins_before(
         &mut self,
         input: &mut Option<LoginReader>,

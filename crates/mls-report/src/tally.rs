@@ -10,7 +10,7 @@ use crate::seen::Seen;
 use crate::servers::Servers;
 use mls_attempts::Attempt;
 
-/// The key of an unknown value. Text has no NUL.
+/// The key of an unknown value. No known value contains NUL.
 const UNKNOWN: &str = "\0";
 
 /// Ends each value in a joined key. A row is one line, so no value contains a line feed.
@@ -21,12 +21,12 @@ fn key(value: Option<&str>) -> &str {
     value.filter(|value| !value.is_empty()).unwrap_or(UNKNOWN)
 }
 
-/// The value that a key stands for.
+/// Returns the value of a key, if it is known.
 pub(crate) fn value(key: &str) -> Option<&str> {
     (key != UNKNOWN).then_some(key)
 }
 
-/// The values that a joined key stands for, four at most.
+/// Returns the values of a key that [`join`] has made, at most four.
 pub(crate) fn values(key: &str) -> [Option<&str>; 4] {
     let mut ends = memchr::memchr_iter(JOINT, key.as_bytes());
     let mut start = 0;
@@ -46,11 +46,11 @@ pub(crate) fn join<const N: usize>(joined: &mut String, values: [Option<&str>; N
     }
 }
 
-/// All counts, except those of [the other thread](crate::login_counter).
+/// All counts, except the counts of [the other thread](crate::login_counter).
 #[derive(Debug)]
 pub(crate) struct Tally {
     pub(crate) attempts: u64,
-    /// Logins of the period that the server could not check.
+    /// Number of logins of the period that the server could not check.
     pub(crate) errors: u64,
     /// Failed logins in the period of the same length directly before the period.
     pub(crate) previous: u64,
@@ -62,7 +62,7 @@ pub(crate) struct Tally {
     /// By weekday, Monday first, and by hour. Dates that are not in the calendar are left out.
     pub(crate) weekday_hours: [[u64; 24]; 7],
     pub(crate) countries: Counter,
-    /// By number and organisation of the autonomous system, joined: one lookup for a row, not two.
+    /// By number and organisation of the AS in one key: a row needs one lookup, not two.
     pub(crate) systems: Counter,
     pub(crate) failed_reverse_lookups: u64,
     /// By status; only statuses of failed lookups.
@@ -76,7 +76,6 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Returns a tally in which nothing is counted yet.
     pub(crate) fn new(period: &Period) -> Self {
         Self {
             attempts: 0,
@@ -99,7 +98,7 @@ impl Tally {
         }
     }
 
-    /// Counts a failure of the server with this number.
+    /// Counts failed logins on the server with the number `server`.
     pub(crate) fn add(&mut self, attempt: &Attempt<'_>, server: usize, part: PeriodPart) {
         let n = attempt.attempts;
         self.total += n;

@@ -6,19 +6,18 @@ use mls_findings::{Step, steps};
 use crate::suspicion::PeriodLogins;
 use crate::words::number;
 
-/// Largest number of accounts in text and page. JSON has all of them.
+/// Largest number of accounts in text and page. JSON has all accounts.
 const MAX_ACCOUNTS: usize = 50;
 
-/// The verdict, in words.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Verdict {
     /// The first line; `None` if no input can contain successful logins.
     pub(crate) headline: Option<String>,
-    /// How to get a verdict, if there is none.
+    /// How to get a verdict, if logins were not read.
     pub(crate) hint: Option<&'static str>,
-    /// The headline for the subject of a mail, if there is an account to check.
+    /// Words for the subject of a mail, such as `2 accounts to check`; `None` for no account.
     pub(crate) subject: Option<String>,
-    /// The accounts to check, the one with the earliest finding first.
+    /// The accounts to check, in the order of their first findings.
     pub(crate) accounts: Vec<AccountToCheck>,
     /// Sentences that follow the accounts.
     pub(crate) remarks: Vec<String>,
@@ -86,7 +85,7 @@ impl Verdict {
     }
 }
 
-/// The headline if the input could contain logins, but contains none.
+/// The headline if the input could contain logins, but contains no login.
 const NO_LOGIN: &str = "The records contain no successful login";
 
 const HOW_TO_PARSE: &str = "To see whether an attacker logged in, use mls-parse \

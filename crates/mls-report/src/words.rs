@@ -3,7 +3,7 @@
 pub(crate) use mls_diag::{count as number, thousands};
 use mls_event::{country_name, display_text};
 
-/// The meaning of the statuses of mls-enrich (mls-event documents them).
+/// Returns the meaning of a status of reverse DNS from mls-enrich (see mls-event(5)).
 pub(crate) fn meaning(status: &str) -> Option<&'static str> {
     Some(match status {
         "Errno 1" => "Host name not found",
@@ -33,7 +33,7 @@ pub(crate) fn short(n: u64) -> String {
     if n < 1000 {
         return n.to_string();
     }
-    // Exact up to 2^53, and no more than four characters are shown.
+    // A float is exact up to 2^53. Above, the error does not show in three digits.
     #[expect(clippy::cast_precision_loss, reason = "the number is rounded to two digits")]
     let mut rest = n as f64;
     let mut unit = "";

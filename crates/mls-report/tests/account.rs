@@ -27,7 +27,7 @@ fn record(minute: u32, outcome: &str, user: &str, ip: &str, queue_id: Option<&st
     format!("{auth}\n")
 }
 
-/// Three names fail at an address, then `user` logs in from it and sends a message.
+/// `user` logs in. Then four names fail at a second address, and `user` logs in from this address.
 fn stream(user: &str) -> String {
     let mut text = record(0, "success", user, "2001:db8:1111:2222:3333:4444:5555:6666", None);
     for (minute, name) in [(1, "anna"), (2, "bert"), (3, "carl"), (4, user)] {

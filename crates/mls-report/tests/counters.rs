@@ -1,4 +1,4 @@
-//! `--since-last --format prometheus`: counters grow from run to run and never go back.
+//! `--since-last --format prometheus`: counters grow from run to run and never decrease.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 #![expect(clippy::disallowed_methods, reason = "nobody else reads the files of a test")]
@@ -10,7 +10,6 @@ use assert_cmd::Command;
 
 const HEADER: &str = "server,date,ip,user,hostname,reverse_dns_status,country_code,asn,aso\n";
 
-/// A CSV and the file of its metrics.
 struct Site(tempfile::TempDir, std::cell::Cell<usize>);
 
 impl Site {
@@ -44,7 +43,7 @@ impl Site {
             .assert()
     }
 
-    /// The counters of all failed logins, and of those of each country.
+    /// The counter of all failed logins, and the counters by country.
     fn counts(&self) -> (String, String) {
         let text = fs::read_to_string(self.path("x.prom")).unwrap();
         let lines = |name: &str| {
@@ -74,8 +73,7 @@ fn counters_start_at_zero_and_grow_with_new_rows() {
     site.record(1, "DE");
     site.record(1, "FR");
     site.assert("4", "{country_code=\"DE\"} 1 {country_code=\"FR\"} 3");
-    // At most two countries have a series, and they keep it. Other countries count only in the
-    // total.
+    // `--top 2`: the first two countries have a series. Other countries count only in the total.
     site.record(5, "CN");
     site.record(5, "US");
     site.record(1, "FR");
@@ -102,7 +100,7 @@ fn counters_exist_before_the_first_row() {
     let site = Site::new();
     site.assert("0", "");
     site.record(3, "FR");
-    // The first run found no CSV. These rows have dates before that run, so they are not counted.
+    // The first run found no CSV. The rows are older than the first run, so they are not counted.
     site.assert("0", "");
     site.record(1, "FR");
     site.assert("1", "{country_code=\"FR\"} 1");

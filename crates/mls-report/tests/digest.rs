@@ -1,4 +1,4 @@
-//! Whole digests of generated days, compared with counts computed another way.
+//! Compares whole digests of generated days with counts that the test computes in another way.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
@@ -11,7 +11,7 @@ use flate2::write::GzEncoder;
 
 const HEADER: &str = "server,date,ip,user,hostname,reverse_dns_status,country_code,asn,aso\n";
 
-/// The digest on stdout, without the box at its head, which names this machine and this minute.
+/// Returns the digest from `Total attempts` on. The lines before name this machine and the time.
 fn digest(args: &[&str], stdin: &[u8]) -> String {
     let run =
         Command::cargo_bin("mls-report").unwrap().args(args).write_stdin(stdin).assert().success();
@@ -22,7 +22,7 @@ fn digest(args: &[&str], stdin: &[u8]) -> String {
     assert!(head.iter().all(|line| line.ends_with("###")), "{out}");
     assert!(head.iter().all(|line| line.chars().count() == lines[0].len()), "{out}");
     assert!(lines[size - 2].starts_with("### Server: "), "{out}");
-    // The sentences before it depend on whether the input has logins.
+    // Leave out the sentences before this line: they depend on whether the input has logins.
     let start = lines.iter().position(|line| line.starts_with("Total attempts")).unwrap();
     lines[start..].join("\n") + "\n"
 }

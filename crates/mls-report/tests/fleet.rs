@@ -14,7 +14,6 @@ fn json(args: &[&str], input: &str) -> Value {
     serde_json::from_str(&report(&[&["--format", "json"], args].concat(), input)).unwrap()
 }
 
-/// One failure.
 fn failure(server: &str, date: &str, ip: &str, user: &str) -> String {
     format!(
         "{{\"v\":1,\"type\":\"auth\",\"date\":\"{date}\",\"server\":\"{server}\",\"outcome\":\"failure\",\
@@ -56,14 +55,14 @@ fn only_attempts_of_the_named_servers_count() {
         assert_eq!(count(&[]), 3);
         assert_eq!(count(&["--server", "mx2"]), 1);
         assert_eq!(count(&["--server", "mx2", "--server", "mx1"]), 2);
-        // No line is of this server, but that is not an error, because every line can be read.
+        // There is no line of `mx4`. This is not an error, because every line can be read.
         assert_eq!(count(&["--server", "mx4"]), 0);
     }
 }
 
 /// Twenty servers on six days, with an attempt every two hours. `mx07` has no attempts after 18:00
-/// on the fifth day. On the last day, three addresses try many servers: 19 (all but `mx07`), 12 and
-/// 4.
+/// on the fifth day. On the last day, three addresses try 19 servers (all except `mx07`), 12
+/// servers and 4 servers.
 fn fleet() -> String {
     let mut input = String::new();
     for (day, hour) in (1..=6).flat_map(|day| (0..24).step_by(2).map(move |hour| (day, hour))) {
@@ -96,7 +95,7 @@ fn silent_servers_and_attackers_on_several_servers_are_named() {
         serde_json::json!({"server": "mx07", "last_attempt": "2026-06-05T18:00:00+00:00",
             "pause_minutes": 1800, "usual_pause_minutes": 120, "attempts": 0})
     );
-    // On the day before, nothing was unusual.
+    // At the end of the fifth day, no server was silent.
     assert_eq!(json(&["--date", "2026-06-05"], &input)["silent_servers"]["distinct"], 0);
     let widespread: Vec<_> = (report_of_day["widespread_attackers"]["top"].as_array().unwrap())
         .iter()
@@ -119,7 +118,7 @@ fn silent_servers_and_attackers_on_several_servers_are_named() {
         assert!(text.contains(title), "{title}: {text}");
     }
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
-    // A report of one server has none of these sections.
+    // A report about one server has no section about servers.
     let one = report(&[&day[..], &["--server", "mx07"]].concat(), &input);
     assert!(!one.to_lowercase().contains("servers"), "{one}");
 

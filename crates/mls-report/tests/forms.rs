@@ -1,4 +1,4 @@
-//! The forms for machines, and `--output`.
+//! The formats for programs, and `--output`.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -30,7 +30,7 @@ fn metrics_are_in_the_text_exposition_format() {
     insta::assert_snapshot!(metrics);
 }
 
-/// The rules of the text format and of its naming conventions, line by line.
+/// Checks each line by the rules of the text format and the naming conventions.
 #[test]
 fn metrics_follow_the_format_and_the_naming_conventions_of_prometheus() {
     let run = report(&["--format", "prometheus"]).assert().success();

@@ -127,7 +127,6 @@ fn report(args: &[&str], stdin: &str) -> Report {
     serde_json::from_slice(line).unwrap()
 }
 
-/// A row of the generated data.
 #[derive(Clone, Debug)]
 struct Row {
     day: u32,
@@ -145,7 +144,7 @@ impl Row {
     }
 }
 
-/// 60 days, some of their rows out of order: `2026-05-01` is day 0.
+/// Returns rows of 60 days, some of them out of order. Day 0 is `2026-05-01`.
 fn generate(seed: u64) -> Vec<Row> {
     let mut random = seed;
     let mut below = |n: u64| {
@@ -199,7 +198,7 @@ fn csv(rows: &[Row]) -> String {
     csv
 }
 
-/// How often each key occurs, the most frequent first and ties by name.
+/// Returns how often each key occurs, the most frequent key first. Equal counts are sorted by key.
 fn count<K: Ord>(keys: impl Iterator<Item = K>) -> Vec<(K, u64)> {
     let mut counts: BTreeMap<K, u64> = BTreeMap::new();
     keys.for_each(|key| *counts.entry(key).or_default() += 1);
@@ -271,7 +270,7 @@ fn every_number_equals_a_simple_count() {
         );
         let addresses = count(inside.iter().map(|row| row.ip.clone()));
         let expected = addresses.iter().take(top).map(|(ip, n)| {
-            // The generator gives one address to several countries: the first row counts.
+            // The generator gives an address several countries. The report uses the first row.
             let of_it = rows.iter().filter(|row| row.ip == *ip);
             let mut recent = of_it.filter(|row| row.day <= day && row.day + 30 > day);
             let country = recent.find_map(|row| known(row.country));
@@ -421,7 +420,7 @@ fn a_period_is_the_sum_of_its_days() {
     );
     let all = report(&["--since", "2000-01-01"], &csv);
     assert_eq!((all.attempts, all.previous_attempts, all.period.to), (12_000, None, None));
-    // Nothing came before the first day, so nothing can be new.
+    // There is no data before the period, so the report cannot say what is new.
     assert_eq!(all.new, None);
     assert_eq!(report(&["--date", &date(0)], &csv).new, None);
 }
@@ -430,7 +429,7 @@ fn a_period_is_the_sum_of_its_days() {
 fn counts_are_exact_for_more_names_than_fit_in_memory() {
     let mut csv = String::new();
     for i in 0..300_000_u32 {
-        // Every name comes twice, far apart, so that it is in several of the sorted runs.
+        // Every name comes twice, far apart, so several temporary files contain it.
         let (n, host) = (i % 150_000, i / 150_000);
         let ip = format!("10.{}.{}.{}", n >> 16, (n >> 8) & 255, n & 255);
         writeln!(csv, "mx{host},2026-06-01 00:00,{ip},u{n},null,N/A,CN,{n},O{n}").unwrap();

@@ -1,4 +1,4 @@
-//! The page, as an HTML checker and a browser see it. Needs the Debian packages tidy and chromium.
+//! Checks the page with an HTML checker and a browser: the Debian packages tidy and chromium.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
@@ -70,7 +70,7 @@ fn a_browser_shows_hostile_names_as_text_and_reports_no_error() {
             && document.contains("<bdi>&amp;lt;b&amp;gt;</bdi>")
     );
 
-    // The same browser reports an error for the same page with an unescaped name.
+    // If a name is not escaped, the browser reports an error. So the check above works.
     let broken = html.replacen("&#60;script&#62;alert(1)&#60;/script&#62;", HOSTILE[0], 1);
     assert_ne!(broken, html);
     mls_state::atomic::write(&file, broken.as_bytes(), 0o600).unwrap();
@@ -101,8 +101,8 @@ fn readers_can_sort_tables_and_look_up_addresses_without_a_script() {
     }
 }
 
-/// Gmail removes a style sheet of more than 8,192 characters, and hides what comes after 102 KB.
-/// Outlook for Windows knows tables only.
+/// Gmail removes a style sheet of more than 8,192 characters, and hides all text after 102 KB.
+/// Outlook for Windows supports only tables for the layout.
 #[test]
 fn a_mail_stays_within_the_limits_of_mail_programs() {
     let user = "a.long.name.of.somebody.at.the.office@department.example.org";
@@ -166,7 +166,7 @@ fn the_page_is_correct_html_of_one_file() {
         let output = tidy.wait_with_output().unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stderr), "");
         assert!(output.status.success());
-        // Nothing is loaded: only hostile names contain these words, and no tag does.
+        // The page loads nothing: hostile names have these words, but no tag has them.
         for tag in html.split('<').skip(1).filter_map(|rest| rest.split('>').next()) {
             assert!(
                 !["src=", "href=", "url(", "@import"].iter().any(|word| tag.contains(word)),

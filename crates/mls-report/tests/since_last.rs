@@ -106,7 +106,7 @@ fn each_suspicious_login_is_in_one_digest_also_if_it_is_recorded_late() {
     record.mail();
     assert_eq!(record.named(), [""; 0]);
 
-    // The same account again on the same day, and another one.
+    // The first account again on the same day, and a second account.
     record.logins += &row(190, "dora");
     record.logins += &row(150, "emil");
     assert_eq!(record.named(), ["emil"]);
@@ -192,11 +192,11 @@ fn each_login_that_could_not_be_checked_is_in_one_digest_and_in_the_report_of_it
     assert!(digest().contains("See the log of the authentication service."), "{}", digest());
     mail();
     assert!(!digest().contains("could not be checked"), "{}", digest());
-    // One more, with the date of an hour that was reported before.
+    // One more unchecked login, in an hour that a digest has already reported.
     commit(4, serde_json::json!({"2026-06-01 10:00": 4}));
     assert!(digest().contains("1 login could not be checked"), "{}", digest());
     mail();
-    // A new cursor file begins to count again.
+    // A new cursor file counts from 0.
     commit(2, serde_json::json!({"2026-06-02 10:00": 2}));
     assert!(digest().contains("2 logins could not be checked"), "{}", digest());
 

@@ -1,4 +1,4 @@
-//! A DNS server on loopback. A test chooses its answers, and it counts the queries.
+//! A DNS server on loopback. A test chooses the answers. The server counts the queries.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -15,26 +15,26 @@ use hickory_server::zone_handler::MessageResponseBuilder;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::runtime::Runtime;
 
-/// The labels of a name, which may hold any byte.
+/// The labels of a name. A label may contain any byte.
 pub(crate) type Labels = Vec<Vec<u8>>;
 
 /// The answer to a query.
 #[derive(Clone)]
 pub(crate) enum Reply {
     Names(Vec<Labels>),
-    /// An alias, and the answer for it if the server adds that.
+    /// An alias, and the name of the alias, if the server adds this name to the answer.
     Alias(Labels, Option<Labels>),
     Code(ResponseCode),
     Silence,
 }
 
-/// Returns the answer for a name, which is text with a final dot, and the delay of the answer.
+/// Returns the answer for a name (a text with a dot at the end), and the delay of the answer.
 pub(crate) type Zone = Arc<dyn Fn(&str) -> (Reply, Duration) + Send + Sync>;
 
 pub(crate) struct DnsServer {
     pub(crate) address: SocketAddr,
     questions: Arc<Mutex<HashMap<String, usize>>>,
-    /// Dropping it stops the server.
+    /// If the runtime is dropped, the server stops.
     _runtime: Runtime,
 }
 
@@ -75,7 +75,7 @@ impl DnsServer {
     }
 }
 
-/// Sockets on a port that is free for both protocols.
+/// Sockets on a port that is free for UDP and TCP.
 async fn sockets() -> (UdpSocket, TcpListener) {
     loop {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
@@ -86,7 +86,7 @@ async fn sockets() -> (UdpSocket, TcpListener) {
     }
 }
 
-/// The name under which an address is looked up.
+/// Returns the name of a reverse lookup, for example `1.2.0.192.in-addr.arpa.` for `192.0.2.1`.
 pub(crate) fn arpa(ip: IpAddr) -> String {
     let mut name = Name::from(ip);
     name.set_fqdn(true);

@@ -50,7 +50,7 @@ impl Output {
 
 pub(crate) fn command(server: SocketAddr) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mls-enrich"));
-    // A database without these addresses, so that there is no warning.
+    // If there is a database, there is no warning. This database has no addresses of the tests.
     command.args([
         "--dns-server",
         &server.to_string(),
@@ -81,7 +81,7 @@ pub(crate) fn run(command: &mut Command, lines: &[String]) -> Output {
     }
 }
 
-/// A running filter, fed line by line.
+/// A running mls-enrich. The test writes its input line by line.
 pub(crate) struct Filter {
     pub(crate) child: Child,
     input: ChildStdin,

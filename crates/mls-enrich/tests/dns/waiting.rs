@@ -27,7 +27,7 @@ fn output_keeps_the_order_of_the_input_and_each_address_is_looked_up_once() {
     }
     let questions = server.questions();
     assert_eq!(questions.len(), 250);
-    // A query without an answer is repeated, but one query for each record would be 3000.
+    // Queries without an answer are repeated. But one query for each record would be 3000 queries.
     assert!(questions.values().sum::<usize>() < 600, "{questions:?}");
 }
 
@@ -162,7 +162,7 @@ fn input_above_the_queue_limit_waits_in_the_pipe_and_nothing_is_lost() {
 
 #[test]
 fn many_lookups_are_in_flight_at_a_time() {
-    // One after the other, they would take 100 seconds.
+    // If the 2000 lookups ran one after the other, they would take 100 seconds.
     let server = DnsServer::start(|_| (name("x.example.com"), Duration::from_millis(50)));
     let input: Vec<_> = (0..2000).map(|n| auth(&format!("11.0.{}.{}", n / 250, n % 250))).collect();
     let output = run(command(server.address).args(["--dns-budget", "20"]), &input);
@@ -179,8 +179,8 @@ fn a_slow_server_is_asked_for_the_addresses_with_more_records_first() {
         Some("12") => (name("often.example.com"), Duration::ZERO),
         _ => (Reply::Silence, Duration::ZERO),
     });
-    // Silent lookups take all places for half a second. One after the other, all would take longer
-    // than the budget.
+    // At most 128 lookups run at the same time, and each silent lookup takes half a second. So 2000
+    // silent lookups take longer than the budget.
     let rare = (0..2000).map(|n| auth(&format!("11.0.{}.{}", n / 200, n % 200)));
     let input: Vec<_> = rare.chain((0..300).map(|_| auth("12.0.0.1"))).collect();
     let limits = ["--dns-timeout", "0.5", "--dns-budget", "5"];

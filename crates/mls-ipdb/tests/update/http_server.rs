@@ -1,4 +1,4 @@
-//! An HTTP and HTTPS server on loopback. It sends the bytes that a test gives it, also wrong ones.
+//! An HTTP and HTTPS server on loopback. It sends the bytes that a test chooses, also wrong bytes.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -16,11 +16,11 @@ pub(crate) struct Request {
     pub(crate) headers: HashMap<String, String>,
 }
 
-/// What happens after the bytes of an answer.
+/// What the server does after it has sent the bytes of an answer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Then {
     Close,
-    /// Nothing, until the client gives up.
+    /// The server sends nothing until the client gives up.
     Stall,
 }
 
@@ -59,8 +59,8 @@ impl Server {
         Self::start(|stream| Box::new(stream), answer)
     }
 
-    /// Uses TLS with a certificate for `localhost` from its own authority. Returns the certificate of the
-    /// authority as PEM.
+    /// Starts a server with TLS. A new authority signs its certificate for `localhost`. Also
+    /// returns the certificate of the authority as PEM.
     pub(crate) fn https(
         answer: impl Fn(&Request) -> Answer + Send + Sync + 'static,
     ) -> (Self, String) {
@@ -111,7 +111,6 @@ impl Server {
         format!("http://{}{path}", self.address)
     }
 
-    /// All requests so far.
     pub(crate) fn requests(&self) -> Vec<Request> {
         self.requests.lock().unwrap().clone()
     }

@@ -51,7 +51,7 @@ fn geolite_country() -> Vec<u8> {
     ])
 }
 
-/// A file with the given networks. The tree has 128 bits if one of them is IPv6.
+/// A file with the given networks. If a network is IPv6, the tree has 128 bits.
 fn mmdb(networks: &[(&str, MmdbValue)]) -> Vec<u8> {
     let six = networks.iter().any(|(network, _)| network.contains(':'));
     let mut file = MmdbWriter::new(if six { 6 } else { 4 });
