@@ -1,5 +1,5 @@
-//! Old logs: time stamps without years, positions that identify a line in every copy, and the
-//! schema of the records.
+//! Old logs: time stamps without years, and positions that identify a line in every copy of a log.
+//! Also checks the schema of the records.
 #![expect(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -19,7 +19,6 @@ use mls_tests::{Site, text};
 use proptest::prelude::*;
 use serde_json::Value;
 
-/// A log of June without years.
 const JUNE: &str = "\
 Jun  1 00:00:45 vm postfix/smtpd[7]: warning: x[192.0.2.1]: SASL LOGIN authentication failed: x, sasl_username=a
 Jun  3 10:00:00 vm postfix/smtpd[7]: warning: x[192.0.2.1]: SASL LOGIN authentication failed: x, sasl_username=b
@@ -27,13 +26,12 @@ Jun  3 10:00:00 vm postfix/smtpd[7]: warning: x[192.0.2.1]: SASL LOGIN authentic
 
 const PARSE: &str = "mls-parse --timezone UTC";
 
-/// Converts a date to seconds since 1970, at noon UTC.
+/// Returns noon UTC of a date, in seconds since 1970.
 fn time(date: &str) -> u32 {
     let date = chrono::DateTime::parse_from_rfc3339(&format!("{date}T12:00:00Z")).unwrap();
     date.timestamp().try_into().unwrap()
 }
 
-/// A gzip member with the time `mtime` in its header.
 fn gzip(content: &str, mtime: u32) -> Vec<u8> {
     gzip_bytes(content.as_bytes(), mtime)
 }
@@ -44,7 +42,7 @@ fn gzip_bytes(content: &[u8], mtime: u32) -> Vec<u8> {
     member.finish().unwrap()
 }
 
-/// Writes a file that was last changed at `changed`.
+/// Writes a file and sets its modification time to `changed`.
 fn put(site: &Site, name: &str, content: &[u8], changed: u32) {
     let path = site.path().join(name);
     fs::write(&path, content).unwrap();
@@ -64,9 +62,9 @@ fn years(output: &Output) -> Vec<String> {
 fn the_year_comes_from_the_gzip_header_or_from_the_file_whichever_is_older() {
     let site = Site::new();
     for (header, changed, year) in [
-        // A copy that did not keep the time of the file.
+        // The gzip header has the old time, but the copy has a new time.
         ("2024-06-04", "2026-06-20", "2024"),
-        // A file that got its old time back after compression.
+        // The gzip header has a new time, but the file has its old time.
         ("2026-06-20", "2024-06-04", "2024"),
         ("2023-06-04", "2023-06-04", "2023"),
     ] {
@@ -92,7 +90,7 @@ fn each_member_of_a_gzip_file_has_its_own_year() {
     assert!(output.status.success(), "{}", text(&output.stderr));
     let years = years(&output);
     assert_eq!(years.len(), 4);
-    // Lines of two gzip members can be read together. They get the time of the newer member.
+    // If lines of two gzip members are read together, all of them get the time of the newer member.
     assert!(years.iter().all(|year| year == "2023" || year == "2024"), "{years:?}");
     assert_eq!(years[2..], ["2024", "2024"]);
 }
@@ -142,7 +140,7 @@ fn an_unknown_year_is_an_error_if_years_are_required() {
     put(&site, "old", with_year.as_bytes(), time("2024-06-04"));
     let output = site.shell(&format!("cat old | {PARSE} --require-year"));
     assert_eq!(output.status.code(), Some(65));
-    // The lines before the first stamp without a year were read.
+    // The first line has a year, so its record was printed.
     assert_eq!(years(&output), ["2024"]);
     let offset = with_year.find("Jun  3").unwrap();
     let complaint = text(&output.stderr);
@@ -154,8 +152,8 @@ fn an_unknown_year_is_an_error_if_years_are_required() {
     assert_eq!((output.status.code(), years(&output).len()), (Some(0), 2));
 }
 
-/// Reads one file alone. Returns its records by their positions, and removes the positions from the
-/// records.
+/// Reads one file without its rotated files. Returns a map from each position to its record without
+/// `pos`.
 fn by_position(site: &Site, name: &str) -> BTreeMap<String, Value> {
     let pipeline = format!(
         "mls-tail --framed --no-rotated '{name}' | {PARSE} --outcome failure,success,aborted,error"
@@ -172,7 +170,7 @@ fn by_position(site: &Site, name: &str) -> BTreeMap<String, Value> {
     records
 }
 
-/// A line of a log: a failure, or something else of any length.
+/// A line of a log: a failed login or any other text.
 fn line() -> impl Strategy<Value = String> {
     const HEAD: &str = "2026-06-01T00:00:45+00:00 vm postfix/smtpd[7]: ";
     prop_oneof![
@@ -198,7 +196,7 @@ proptest! {
         put(&site, "mail.log", log.as_bytes(), changed);
         let whole = by_position(&site, "mail.log");
 
-        // The position is the one that mls-event(5) specifies.
+        // The position is a hash of the first line and the offset: see mls-event(5).
         let first = log.lines().next().unwrap().as_bytes();
         let generation = sha256(&first[..first.len().min(4096)]);
         let mut offset = 0;
@@ -211,8 +209,7 @@ proptest! {
             offset += line.len();
         }
 
-        // Three copies: that of copytruncate, a compressed one, and a compressed one with two
-        // members.
+        // Three copies: a plain file, a gzip file, and a gzip file with two members.
         let (head, tail) = log.as_bytes().split_at(cut.index(log.len()));
         let members = [head, tail].map(|part| gzip_bytes(part, changed)).concat();
         put(&site, "mail.log.1", log.as_bytes(), changed);
@@ -222,8 +219,8 @@ proptest! {
             prop_assert_eq!(&by_position(&site, copy), &whole, "{}", copy);
         }
 
-        // Copies that end earlier. Their whole lines have the same positions. Half a line at the
-        // end of a plain file is not read.
+        // Copies without the end of the log: the positions of their whole lines must not change.
+        // Half a line at the end of a plain file is not read.
         put(&site, "cut", head, changed);
         let mut damaged = gzip(&log, changed);
         damaged.truncate(damaged.len() - 8 - cut.index(damaged.len() - 17));
@@ -237,7 +234,6 @@ proptest! {
 }
 
 trait Lines {
-    /// All lines, each with its newline.
     fn concat_lines(&self) -> String;
 }
 
@@ -318,7 +314,7 @@ fn the_schema_refuses_other_objects() {
         ("outcome", Value::from("failed")),
         ("date", Value::Null),
         ("port", Value::Null),
-        // A record has all five members of mls-enrich or none of them.
+        // A record has all five members that mls-enrich adds, or none of them.
         ("asn", Value::from(64_496)),
     ] {
         let mut bad = good.clone();

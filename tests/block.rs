@@ -13,7 +13,6 @@ use mls_tests::{Site, has, skip, text};
 const ATTACKER: &str = "203.0.113.66";
 const VICTIM: &str = "198.51.100.7";
 
-/// The pipeline, with a threshold of one attempt.
 const PIPELINE: &str = "mls-parse --timezone UTC < mail.log | mls-alert --ip 1/10m | \
                         mls-block --now 2026-06-01T00:01:00Z";
 
@@ -27,7 +26,7 @@ fn now() -> String {
     chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
 }
 
-/// Waits until a condition holds. It should take a second or two.
+/// Waits until a condition is true, usually one or two seconds. Panics after 30 seconds.
 fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {
@@ -46,7 +45,7 @@ fn text_of_a_client_cannot_block_another_address() {
     let attempt = "SASL LOGIN authentication failed: authentication failure";
     let v = VICTIM;
     let forged = [
-        // User names that look like the rest of a line, or like records.
+        // User names that look like the rest of a log line, or like members of a JSON record.
         format!(
             "smtpd[7]: warning: unknown[{ATTACKER}]: {attempt}, sasl_username=x, unknown[{v}]: {attempt}"
         ),
@@ -72,7 +71,7 @@ fn text_of_a_client_cannot_block_another_address() {
         format!(
             "smtpd[7]: warning: hostname unknown[{v}]: {attempt} does not resolve to address {ATTACKER}"
         ),
-        // An IPv4-mapped IPv6 address is the IPv4 address.
+        // `::ffff:192.0.2.1` is the same address as `192.0.2.1`.
         format!(
             "smtpd[7]: warning: unknown[::ffff:{ATTACKER}]: {attempt}, sasl_username=::ffff:{v}"
         ),
@@ -87,7 +86,7 @@ fn text_of_a_client_cannot_block_another_address() {
         let list = succeed(&output);
         assert!(["", "203.0.113.66/32\n"].contains(&list.as_str()), "{line}: {list}");
     }
-    // All lines together. They contain enough addresses to block a network.
+    // All lines in one log. With `--network-from 1`, one address blocks its network.
     let all = forged.iter().fold(String::new(), |mut all, line| {
         let _ = writeln!(all, "2026-06-01T00:00:00+00:00 vm postfix/{line}");
         all
@@ -121,9 +120,9 @@ fn an_address_with_earlier_logins_is_not_blocked_and_an_address_that_guessed_is(
     let row = |date: &str, ip: &str| format!("vm,{date},{ip},sam,null,OK,FR,1,A\n");
     let logins = head.to_owned()
         + &row("2026-05-31 10:00", "192.0.2.1")
-        // A login between the attempts.
+        // This login came during the attack.
         + &row("2026-06-01 09:55", "192.0.2.2")
-        // This login is too old.
+        // This login is older than a week.
         + &row("2026-05-20 10:00", "192.0.2.3")
         + &row("2026-05-31 10:00", "2001:db8::1")
         + &row("2026-05-31 10:00", "192.0.2.5");
@@ -149,7 +148,7 @@ fn an_address_with_earlier_logins_is_not_blocked_and_an_address_that_guessed_is(
             "{said}"
         );
     }
-    // Rotation of the logins changes nothing.
+    // If the file of logins is rotated, the list stays the same.
     let rotated = site.shell(
         "gzip -c logins.csv > logins.csv.1.gz; head -n 1 logins.csv > l; mv l logins.csv; \
          mls-block --now 2026-06-01T10:00:00Z --timezone UTC --logins logins.csv < alerts | diff - list; rm logins.csv.1.gz",
@@ -165,7 +164,7 @@ fn an_address_with_earlier_logins_is_not_blocked_and_an_address_that_guessed_is(
     assert_eq!(succeed(&output).lines().filter(|line| *line == "192.0.2.3/32").count(), 0);
 }
 
-/// `mls-block` with an input that stays open.
+/// Starts `mls-block`. Its input stays open until the caller closes it.
 fn follow(site: &Site, flags: &str) -> Child {
     let command = format!("exec mls-block --state S --directory . {flags}");
     site.command(&command).process_group(0).stdin(Stdio::piped()).spawn().unwrap()
@@ -181,7 +180,7 @@ fn lists_follow_the_input_the_clock_and_a_removal_by_another_process() {
     until("the address", || site.read("blocked.txt") == "192.0.2.1/32\n192.0.2.2/32\n");
     assert!(begun.elapsed() < Duration::from_secs(5));
     assert!(site.read("blocked.cidr").starts_with("192.0.2.1/32 REJECT "));
-    // No input arrives, and time passes.
+    // The block ends after 3 seconds without input.
     until("the end", || {
         site.read("blocked.txt").is_empty() && site.read("blocked.cidr").is_empty()
     });
@@ -223,7 +222,7 @@ fn a_kill_at_any_moment_leaves_whole_files() {
         site.write(&format!("alerts{part}"), &alerts);
     }
     for round in 0..rounds {
-        // The tool writes during the pause after each part. The kill comes at a random time.
+        // mls-block writes its files when the input pauses. The kill comes at different times.
         let mut block = follow(&site, "--format json,nft,crowdsec --network-from 0");
         let mut input = block.stdin.take().unwrap();
         let part = fs::read(site.path().join(format!("alerts{}", round % 4))).unwrap();
@@ -245,7 +244,7 @@ fn a_kill_at_any_moment_leaves_whole_files() {
             succeed(&checked);
         }
     }
-    // The next run with the same alerts completes the list.
+    // One run with all alerts must complete the list.
     let output = site.shell("cat alerts? | mls-block --state S --directory . --network-from 0; wc -l < blocked.txt; rm -f .mls-*");
     let left = succeed(&output);
     assert!(left.starts_with("8000\n"), "{left}");
@@ -267,7 +266,7 @@ fn a_hundred_thousand_attackers_make_a_list_under_the_cap_in_bounded_memory() {
         "ulimit -v 250000; mls-block --now 2026-06-01T00:01:00Z --state S --directory . --format plain,nft < alerts; \
          wc -l < blocked.txt; grep -c timeout blocked.nft",
     );
-    // Two lines declare the sets, and two more define them.
+    // Four more lines have `timeout`: two declare the sets and two define them.
     assert_eq!(succeed(&output), "20000\n20004\n");
 }
 

@@ -1,10 +1,10 @@
-//! A fleet of mail servers in one database, while pipelines are killed, cables are pulled out and the
-//! database restarts. One server is offline for a week, one is renamed, one is cloned, one is stolen, and
-//! one loses its power.
+//! Many mail servers load into one database, while processes are killed, networks are cut and the
+//! database restarts. One server is offline for a week, one is renamed, one is cloned, one loses
+//! its power, and the certificate of one is stolen.
 //!
-//! Each server is a set of namespaces with its own network, host name and machine ID. It shows a client
-//! certificate, has its own role in the database, and runs the pipeline of the unit. `MLS_SERVERS` is the
-//! number of servers (at least 6), `MLS_ROUNDS` the number of rounds.
+//! Each server has its own network, host name and machine ID (namespaces), a client certificate,
+//! and a role in the database. It runs the pipeline of `maillogsentinel-load.service`.
+//! `MLS_SERVERS` is the number of servers (at least 6), `MLS_ROUNDS` the number of rounds.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot continue should stop")]
 
 use std::collections::BTreeMap;
@@ -19,7 +19,6 @@ use mls_tests::stolen::assert_powerless;
 use mls_tests::{Site, is_root, network, skip, text, units};
 use testdata::random::Random;
 
-/// The servers to which something happens.
 const OFFLINE: usize = 1;
 const RENAMED: usize = 2;
 const CLONED: usize = 3;
@@ -33,7 +32,7 @@ fn from_environment(name: &str, default: usize) -> usize {
 struct Host {
     folder: PathBuf,
     role: String,
-    /// The name of the machine, which is the name of its source.
+    /// The host name, which is also the name of the source in the database.
     name: String,
     machine: String,
     written: usize,
@@ -61,7 +60,7 @@ impl Host {
         host
     }
 
-    /// Appends attempts to a log file: failures and logins by turns.
+    /// Appends attempts to a log file: failed and successful logins in turn.
     fn log(&mut self, file: &str, day: &str, count: usize) {
         use std::io::Write as _;
         let path = self.folder.join("log").join(file);
@@ -86,7 +85,7 @@ impl Host {
         file.write_all(lines.as_bytes()).unwrap();
     }
 
-    /// The pipeline of the unit, on this machine.
+    /// The pipeline of `maillogsentinel-load.service`, on this server.
     fn pipeline(&self, site: &Site) -> Command {
         let script = units::script("maillogsentinel-load.service")
             .replace("/etc/maillogsentinel.conf", "conf")
@@ -96,7 +95,7 @@ impl Host {
 
     fn command(&self, site: &Site, script: &str) -> Command {
         let mut command = site.command("");
-        // Only the environment of this command is used.
+        // Take only the environment from this command.
         let environment: Vec<_> = command
             .get_envs()
             .map(|(key, value)| (key.to_owned(), value.unwrap().to_owned()))
@@ -118,7 +117,7 @@ impl Host {
         command.process_group(0).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
-    /// Runs the pipeline until it ends well, as systemd does.
+    /// Runs the pipeline again after each exit 75 (try later), as systemd does.
     fn finish(&self, site: &Site) {
         for _ in 0..100 {
             let output = self.pipeline(site).output().unwrap();
@@ -131,7 +130,7 @@ impl Host {
         panic!("{}: another run never ended", self.role);
     }
 
-    /// Runs the pipeline, which must end with 78, and returns its messages.
+    /// Runs the pipeline, expects the exit code 78, and returns the error messages.
     fn is_refused(&self, site: &Site) -> String {
         let output = self.pipeline(site).output().unwrap();
         let messages = text(&output.stderr);
@@ -140,7 +139,6 @@ impl Host {
     }
 }
 
-/// The date of the day `ago` days before today.
 fn day(ago: u64) -> chrono::NaiveDate {
     chrono::Utc::now().date_naive() - chrono::Days::new(ago)
 }
@@ -157,14 +155,14 @@ fn fleet_is_exact_and_a_stolen_server_reads_nothing() {
     let seed = from_environment("MLS_SEED", 20_261_128);
     let mut random = Random::new(u64::try_from(seed).unwrap());
     let site = Site::new();
-    // The certificate of the database is for localhost.
+    // The certificate is for `localhost`, so clients must use this name.
     site.write("hosts", &format!("{} localhost\n", network::SERVER));
     let (mut server, flags) = fleet(&site, count + 1);
     let dark = Host::new(&site, count, server.port());
     let died = lose_power(&site, &server, &dark);
     let mut hosts: Vec<_> = (0..count).map(|n| Host::new(&site, n, server.port())).collect();
     let yesterday = day(1).to_string();
-    // The week that one server is offline: its log is rotated each day.
+    // One server is offline for a week. Its log is rotated each day.
     for ago in (2..9).rev() {
         let file = format!("mail.log-{}", day(ago - 1).format("%Y%m%d"));
         hosts[OFFLINE].log(&file, &day(ago).to_string(), 500);
@@ -219,13 +217,13 @@ fn fleet_is_exact_and_a_stolen_server_reads_nothing() {
         host.finish(&site);
     }
     assert_exact(&server, &hosts);
-    // Wait until the database notices that a machine is dead. Then no lock of this machine is left.
+    // Wait until the database ends the session of the dead machine, which releases its locks.
     let sessions = connections(&dark, "true");
     while server.query(&sessions).trim() != "0" {
         assert!(died.elapsed() < Duration::from_secs(100), "{} still has a session", dark.role);
         std::thread::sleep(Duration::from_millis(200));
     }
-    // The role of the reader sees the events of all servers.
+    // The role `digest` can read the events of all servers.
     let output = site.shell(&format!(
         "mls-sql dump --url '{}' | mls-report --format json",
         server.url().replacen("mls@", "digest@", 1)
@@ -251,7 +249,7 @@ fn run_of_a_test_that_does_not_exist_is_a_failure() {
     assert_eq!(message, "there is no test test_of_another_name");
 }
 
-/// Starts a database for a fleet. Also returns the flags of the database server.
+/// Starts a database for all servers. Returns the database server, and the flags to start it again.
 fn fleet(site: &Site, count: usize) -> (Server, Vec<String>) {
     let roles: Vec<_> = (0..count).map(|n| format!("mx{n}")).collect();
     let mut server = Server::new(Kind::Postgresql);
@@ -275,7 +273,7 @@ fn fleet(site: &Site, count: usize) -> (Server, Vec<String>) {
     (server, flags)
 }
 
-/// Cuts the power of a machine during a transaction, and returns the time.
+/// Cuts the power of a machine during a transaction. Returns the time of the power cut.
 fn lose_power(site: &Site, server: &Server, host: &Host) -> Instant {
     let record = format!(
         r#"{{"v":1,"type":"auth","date":"{}T12:00:00Z","outcome":"failure","user":"{}"}}"#,
@@ -297,13 +295,12 @@ fn lose_power(site: &Site, server: &Server, host: &Host) -> Instant {
     Instant::now()
 }
 
-/// The query for the number of connections of a machine.
 fn connections(host: &Host, condition: &str) -> String {
     let role = &host.role;
     format!("SELECT count(*) FROM pg_stat_activity WHERE usename = '{role}' AND {condition}")
 }
 
-/// Expects each attempt of each server once, and the number of rows in each cursor.
+/// Checks that each attempt is one row, and that each cursor has the right number of rows.
 fn assert_exact(server: &Server, hosts: &[Host]) {
     let expected: BTreeMap<_, _> =
         hosts.iter().map(|host| (host.role.as_str(), (host.name.as_str(), host.written))).collect();
@@ -316,7 +313,7 @@ fn assert_exact(server: &Server, hosts: &[Host]) {
     assert_eq!(server.query(cursors), expected);
 }
 
-/// A server gets another name. It does not load its log again, and continues after `rename-source`.
+/// Renames a server. Its load must be refused until `mls-sql rename-source` is run.
 fn rename(site: &Site, server: &Server, host: &mut Host) {
     let old = std::mem::replace(&mut host.name, "renamed".to_owned());
     let messages = host.is_refused(site);
@@ -326,7 +323,7 @@ fn rename(site: &Site, server: &Server, host: &mut Host) {
     assert!(output.status.success(), "{}", text(&output.stderr));
 }
 
-/// A copy of a server has its certificate, its name and its log, but another machine ID.
+/// A copy of a server has the same certificate and name, but another machine ID: it is refused.
 fn clone(site: &Site, host: &Host) {
     let clone = Host {
         folder: site.path().join("clone"),
@@ -343,11 +340,11 @@ fn clone(site: &Site, host: &Host) {
     assert!(messages.contains("--take-over"), "{messages}");
 }
 
-/// Somebody has the certificate of a server.
+/// With a stolen certificate, nobody must read or change events.
 fn steal(site: &Site, server: &Server, host: &Host) {
     let run = |sql: &str| thief(site.path(), server, &host.role, sql);
     assert_powerless(run, &host.role, "mx0");
-    // The role of another server needs another certificate.
+    // The role `mx0` needs the certificate of `mx0`.
     let output = thief_as(site.path(), server, &host.role, "mx0", "SELECT 1");
     let messages = text(&output.stderr);
     assert!(messages.contains("certificate authentication failed for user \"mx0\""), "{messages}");

@@ -12,7 +12,7 @@ use serde_json::Value;
 const POSTGRESQL: &str = include_str!("../scripts/dashboards/postgresql.json");
 const PROMETHEUS: &str = include_str!("../scripts/dashboards/prometheus.json");
 
-/// Attempts of two servers, with a login.
+/// Failed logins on two servers, and one successful login.
 const RECORDS: &str = r#"{"v":1,"type":"auth","date":"2026-06-01T10:00:00Z","server":"mx1","outcome":"failure","attempts":3,"ip":"192.0.2.1","user":"a","country_code":"DE","asn":64496,"aso":"Example"}
 {"v":1,"type":"auth","date":"2026-06-01T11:00:00Z","server":"mx2","outcome":"failure","attempts":2,"ip":"192.0.2.1","user":"b","country_code":"DE","asn":64496,"aso":"Example"}
 {"v":1,"type":"auth","date":"2026-06-01T12:00:00Z","server":"mx2","outcome":"success","attempts":1,"ip":"2001:db8::1","user":"c"}
@@ -23,7 +23,6 @@ fn panels(dashboard: &str) -> Vec<Value> {
     dashboard["panels"].as_array().unwrap().clone()
 }
 
-/// What Grafana needs of a dashboard and of each panel.
 #[test]
 fn dashboards_have_the_members_of_the_schema_and_panels_do_not_overlap() {
     let mut uids = BTreeSet::new();
@@ -65,7 +64,7 @@ fn dashboards_have_the_members_of_the_schema_and_panels_do_not_overlap() {
     }
 }
 
-/// Replaces Grafana's macros by what they expand to.
+/// Replaces Grafana's macros with the SQL that Grafana puts there.
 fn expand(sql: &str) -> String {
     let sql = sql
         .replace(
@@ -115,7 +114,7 @@ fn each_query_runs_on_postgresql_and_counts_what_was_loaded() {
 #[test]
 fn each_metric_of_the_prometheus_dashboard_is_one_that_mls_report_writes() {
     let site = Site::new();
-    // Two servers on four days; mx1 ends on the third.
+    // mx2 has attempts on all four days, mx1 only on the first three.
     let mut records = RECORDS.to_owned();
     for (server, day, hour) in
         (0..96).flat_map(|n| [("mx1", 1 + n / 24, n % 24), ("mx2", 1 + n / 24, n % 24)])
@@ -133,7 +132,7 @@ fn each_metric_of_the_prometheus_dashboard_is_one_that_mls_report_writes() {
     records += &RECORDS.lines().last().unwrap().replace("2026-06-01T12", "2026-06-04T12");
     records.push('\n');
     site.write("records", &records);
-    // The first command prints the gauges of a day, and the others the counters.
+    // The first `mls-report` prints the gauges of one day. The other two runs write the counters.
     let count = "mls-report --timezone UTC --since-last --format prometheus --output counters F";
     let output = site.shell(&format!(
         "mls-report --timezone UTC --date 2026-06-04 --format prometheus < records && \

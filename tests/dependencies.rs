@@ -1,4 +1,4 @@
-//! Which libraries the tools bring with them.
+//! Which libraries and tools each tool depends on.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +11,7 @@ use mls_tests::text;
 const NETWORK: [&str; 9] =
     ["hickory-net", "hyper", "native-tls", "openssl", "reqwest", "rustls", "sqlx", "tokio", "ureq"];
 
-/// The crates that may use them, because each speaks a protocol.
+/// The crates that may use network libraries, because each of them speaks a network protocol.
 const SPEAKERS: [&str; 4] = ["mls-enrich", "mls-ipdb", "mls-mail", "mls-sql"];
 
 /// Returns the names of the packages that `package` needs to run.
@@ -29,8 +29,8 @@ fn needed(package: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// Our crates, each with the packages that it needs to run. The crate that makes the manual pages of all
-/// tools is left out.
+/// Our crates, each with the packages that it needs to run. `xtask` is not one of them, because it
+/// depends on all tools.
 static CRATES: LazyLock<BTreeMap<String, BTreeSet<String>>> = LazyLock::new(|| {
     let crates = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../crates")).unwrap();
     let crates: BTreeMap<_, _> = crates

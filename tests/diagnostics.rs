@@ -235,14 +235,14 @@ fn a_missing_server_or_secret_says_what_to_check() {
     assert!(site.shell("mls-parse < mail.log > records").status.success());
     let directory = site.path().display().to_string();
     let message = r"printf 'Subject: x\n\nx\n' | mls-mail --config mls.conf";
-    // A label has at most 63 characters, so the machine's resolver asks no server for this name.
+    // A label of a host name has at most 63 characters, so the resolver asks no server.
     let no_host = format!("smtp_host = {}.invalid", "x".repeat(64));
     let plain = TcpListener::bind("127.0.0.1:0").unwrap();
     let tls = format!("smtp_tls = tls\nsmtp_port = {}", plain.local_addr().unwrap().port());
     std::thread::spawn(move || {
         while let Ok((mut client, _)) = plain.accept() {
             let _ = client.write_all(b"220 mx.example.org ESMTP\r\n");
-            // Unread bytes would reset the connection.
+            // Read all bytes, because unread bytes would reset the connection.
             let _ = io::copy(&mut client, &mut io::sink());
         }
     });
@@ -265,7 +265,7 @@ fn a_missing_server_or_secret_says_what_to_check() {
         assert_eq!(output.status.code(), Some(code), "{report}: {said}");
         assert!(said.contains(cure), "{report}: {said}");
     }
-    // Retries take twenty seconds.
+    // mls-sql retries for twenty seconds.
     let output = site.shell("mls-sql load --url postgres://u@localhost:1/db < records");
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(75), "{said}");

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 
 use mls_tests::{EXTRACT, Mounted, Site, has, is_root, skip, text};
 
-/// Makes each system call of the sink that changes a file fail in turn.
+/// In each run, another system call of mls-csv that changes a file fails.
 #[test]
 fn the_sink_fails_at_each_of_its_calls_in_turn() {
     if !has("strace") {
@@ -18,7 +18,7 @@ fn the_sink_fails_at_each_of_its_calls_in_turn() {
             let mut site = Site::new();
             site.log(20);
             site.extract();
-            // Add a row after the commit, so that mls-csv also has to move this row out of the CSV.
+            // This row was never committed, so mls-csv must move it out of the CSV.
             site.append("F", "vm,2026-06-01 00:00,192.0.2.1,lost,null,N/A,N/A,N/A,N/A\n");
             for nth in 1..60 {
                 site.log(20);
@@ -173,7 +173,7 @@ fn an_input_that_is_not_a_regular_file_is_refused_at_once() {
         assert_eq!(output.status.code(), Some(66), "{make}: {}", text(&output.stderr));
         assert!(text(&output.stderr).contains(named), "{make}: {}", text(&output.stderr));
     }
-    // Other kinds of files with the name of a rotated log are ignored.
+    // A FIFO or a directory with the name of a rotated log is ignored.
     let mut site = Site::new();
     site.log(3);
     assert!(site.shell("mkfifo mail.log.1; mkdir mail.log.2").status.success());

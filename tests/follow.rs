@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use mls_tests::{EXTRACT, Site};
 
-/// Starts the pipeline as the unit does: in its own process group, with a shell that waits for its
-/// children on SIGTERM.
+/// Starts the pipeline as the unit does: in a new process group. On SIGTERM, the shell waits for
+/// the tools.
 fn follow(site: &Site) -> Child {
     let command = format!("trap : TERM; {}", EXTRACT.replace("--framed", "--framed --follow"));
     site.command(&command).process_group(0).spawn().unwrap()
@@ -20,7 +20,7 @@ fn signal(child: &Child, signal: &str) {
     assert!(Command::new("kill").args([signal, "--", &group]).status().unwrap().success());
 }
 
-/// Waits until a condition holds. It should take a second or two.
+/// Waits until a condition is true, usually one or two seconds. Panics after 30 seconds.
 fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {
@@ -85,7 +85,7 @@ fn an_unreadable_log_is_reported_once_until_it_can_be_read_again() {
     fs::rename(site.path().join("mail.log"), site.path().join("mail.log.1")).unwrap();
     fs::create_dir(site.path().join("mail.log")).unwrap();
     until("word of it", || site.read("said").contains("mail.log is not a regular file"));
-    // mls-tail looks at the log at least once a second.
+    // mls-tail checks the log every second, but must report the error only once.
     std::thread::sleep(Duration::from_millis(2500));
     assert_eq!(site.read("said").lines().count(), 1, "{}", site.read("said"));
     fs::remove_dir(site.path().join("mail.log")).unwrap();
@@ -197,8 +197,8 @@ fn a_run_that_receives_sigterm_commits_what_it_has_read() {
     let mut pipeline =
         site.command(&format!("trap : TERM; {slow}")).process_group(0).spawn().unwrap();
     until("the sink", || !site.files("F.lock").is_empty());
-    // Signal only the source. The other stages may not know yet that the stream is framed, and would
-    // exit at once.
+    // Send the signal only to mls-tail. The other tools may not have read the begin record, and
+    // would then exit at once.
     until("the source", || {
         Command::new("pkill")
             .args(["-TERM", "-g", &pipeline.id().to_string(), "mls-tail"])

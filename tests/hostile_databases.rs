@@ -28,7 +28,7 @@ fn greeting() -> Vec<u8> {
     text.extend(b"8.0.36\0");
     text.extend([1, 0, 0, 0]);
     text.extend(b"abcdefgh\0");
-    // Capabilities (with TLS), character set, status, the other half of the capabilities.
+    // Capabilities, first half (with TLS); character set; status; capabilities, second half.
     text.extend([0xff, 0xff, 45, 2, 0, 0xff, 0xdf, 21]);
     text.extend([0; 10]);
     text.extend(b"ijklmnopqrst\0mysql_native_password\0");
@@ -73,11 +73,11 @@ fn answer_of_two_gigabytes_of_a_postgresql_server_is_refused() {
     let parameter = [&b"S\0\0\x04\0name\0"[..], &[b'x'; 0x400 - 10], b"\0"].concat();
     for (head, body) in [
         (&b"R\x7f\xff\xff\xff"[..], vec![0; 65_536]),
-        // Messages without an end: parameters of the session.
+        // Session parameters without an end.
         (b"R\0\0\0\x08\0\0\0\0", parameter.repeat(64)),
     ] {
         let port = serve(move |mut stream| {
-            // SSLRequest, then the startup message.
+            // The client sends SSLRequest, then the startup message.
             read_some(&mut stream)?;
             stream.write_all(b"N")?;
             read_some(&mut stream)?;
@@ -107,7 +107,7 @@ fn bytes_injected_before_tls_are_refused() {
     assert_refused(&format!("mysql://u@127.0.0.1:{port}/x?ssl-mode=required"), "injected");
 }
 
-/// Sends a byte at a time, for longer than the client may wait.
+/// Sends one byte every 100 ms for a minute, which is longer than the client waits.
 fn slowly(stream: &mut TcpStream, bytes: &[u8]) -> std::io::Result<()> {
     for byte in bytes.iter().chain(&[0; 600]) {
         stream.write_all(&[*byte])?;
@@ -118,7 +118,7 @@ fn slowly(stream: &mut TcpStream, bytes: &[u8]) -> std::io::Result<()> {
 
 #[test]
 fn slow_and_truncated_answers_are_temporary_failures() {
-    // Answers that there is no TLS, and then reads the startup message.
+    // The server refuses TLS, and then reads the startup message.
     let start = |stream: &mut TcpStream| -> std::io::Result<()> {
         read_some(stream)?;
         stream.write_all(b"N")?;
@@ -134,7 +134,7 @@ fn slow_and_truncated_answers_are_temporary_failures() {
         (slow, mysql(serve(|mut stream| slowly(&mut stream, &[0, 4, 0, 0, 10])))),
         (cut, mysql(serve(|mut stream| stream.write_all(&greeting()[..20])))),
     ];
-    // mls-sql retries each of them for some time.
+    // mls-sql retries each attack for some time, so run them in parallel.
     std::thread::scope(|scope| {
         for (why, url) in &attacks {
             scope.spawn(move || {
@@ -164,7 +164,7 @@ fn server_that_does_not_answer_is_reported_within_two_seconds() {
             BufReader::new(tool.stderr.take().unwrap()).read_line(&mut said).unwrap();
             let elapsed = begun.elapsed();
             assert!(said.contains(why) && said.contains("retrying"), "{said}");
-            // mls-sql still retries.
+            // mls-sql is retrying, so it has not exited.
             assert_eq!(tool.try_wait().unwrap(), None);
             tool.kill().unwrap();
             tool.wait().unwrap();

@@ -1,5 +1,5 @@
-//! Hostile HTTP and DNS servers: they cannot make mls-ipdb and mls-enrich use much memory or wait for
-//! ever, and nothing wrong is installed or recorded.
+//! Hostile HTTP and DNS servers: mls-ipdb and mls-enrich must not use much memory or wait forever.
+//! No wrong data is installed or recorded.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -32,14 +32,13 @@ fn update_from(country_url: &str, asn_url: &str) -> Attacked {
     attacked
 }
 
-/// Reads a request.
 fn request(stream: &TcpStream) -> std::io::Result<()> {
     let mut lines = BufReader::new(stream.try_clone()?).lines();
     while lines.next().transpose()?.is_some_and(|line| !line.is_empty()) {}
     Ok(())
 }
 
-/// Answers with a body that has no length, so that it ends when the connection does.
+/// Answers without `Content-Length`, so the body ends when the connection is closed.
 fn answer(mut stream: TcpStream, body: &[u8], times: usize) -> std::io::Result<()> {
     request(&stream)?;
     stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")?;
@@ -160,8 +159,8 @@ fn certificate_that_no_known_authority_has_signed_is_refused() {
     assert!(attacked.said.contains("certificate"), "{attacked:?}");
 }
 
-/// Looks one address up at a DNS server. The server sends the result of `answer` over UDP, and does
-/// `play` over TCP.
+/// Looks up one address at a hostile DNS server. Over UDP, the server sends the messages of
+/// `answer`. Over TCP, it runs `play`.
 fn enrich(
     answer: impl Fn(&[u8]) -> Vec<Vec<u8>> + Send + 'static,
     play: impl Fn(TcpStream) -> std::io::Result<()> + Send + 'static,
@@ -208,10 +207,10 @@ fn enrichment(address: &str, databases: &Path, records: &Path) -> Command {
     command
 }
 
-/// The header of an answer to `query`, with these flags and this number of answers, and the question.
+/// Returns a DNS header with `flags` and the number `answers`, and the question of `query`.
 fn dns_answer(query: &[u8], flags: [u8; 2], answers: u16) -> Vec<u8> {
     let rest = query.len().saturating_sub(12);
-    // Without the additional record (EDNS) of the query: name, type and class end 5 bytes after the last label.
+    // Copy only the question, not the EDNS record: the question ends 5 bytes after the last label.
     let end = query[12..].iter().position(|byte| *byte == 0).map_or(rest, |end| end + 5);
     let head = [&query[..2], &flags, &[0, 1], &answers.to_be_bytes(), &[0; 4]].concat();
     [&head[..], &query[12..12 + end]].concat()
@@ -220,7 +219,7 @@ fn dns_answer(query: &[u8], flags: [u8; 2], answers: u16) -> Vec<u8> {
 #[test]
 fn hostile_dns_servers_cost_no_memory_and_end_the_lookup() {
     let cut = |query: &[u8]| vec![dns_answer(query, [0x86, 0x80], 0)];
-    // The largest message again and again, a message that stops in the middle, one byte a time, none.
+    // TCP: endless messages of the maximum size; half a message; one byte every 100 ms; no answer.
     let message = [&[0xff, 0xff][..], &b"x".repeat(65_535)].concat();
     enrich(cut, move |stream| endless(stream, &message));
     enrich(cut, |mut stream| stream.write_all(&[0xff, 0xff, 1, 2, 3]));
@@ -231,7 +230,7 @@ fn hostile_dns_servers_cost_no_memory_and_end_the_lookup() {
         }
     });
     enrich(cut, |mut stream| stream.read_to_end(&mut Vec::new()).map(drop));
-    // Over UDP: a flood of answers with a wrong identifier, noise, and more answers than there are.
+    // UDP: many answers with a wrong ID; bytes 0xff; a header that counts too many answers.
     let flood = |query: &[u8]| {
         let mut wrong = dns_answer(query, [0x84, 0x80], 0);
         wrong[0] ^= 0xff;

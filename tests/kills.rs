@@ -1,8 +1,9 @@
-//! Every pipeline that a unit runs is killed at random moments, while the log and the CSV are rotated,
-//! their directories move and the clock jumps. At the end everything is counted exactly once.
+//! Kills the pipeline of every unit that stores data, at random moments. Meanwhile, logs and CSV
+//! files are rotated, directories move, and clocks are wrong. At the end, every attempt counts
+//! exactly once.
 //!
-//! The pipelines are read from the units. `MLS_ROUNDS` is the number of kills, by default few:
-//! `scripts/test --full` runs hundreds.
+//! The pipelines come from the unit files. `MLS_ROUNDS` is the number of kills: few by default,
+//! hundreds with `scripts/test --full`.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +17,6 @@ use mls_tests::service::Service;
 use mls_tests::{has, hostile, skip, units, wrong_clock};
 use testdata::random::Random;
 
-/// The units whose pipelines are killed.
 const KILLED: [&str; 15] = [
     "maillogsentinel.service",
     "maillogsentinel-logins.service",
@@ -52,11 +52,11 @@ const STATELESS: [&str; 3] = [
     "maillogsentinel-failed@.service",
 ];
 
-/// The number of failures that are recorded before the first metrics. The metrics do not count
-/// them.
+/// The number of failures before the first run of the metrics. The metrics do not count these
+/// failures.
 const BEFORE_METRICS: usize = 3;
 
-/// The number of rounds for one service. Rotated files accumulate, and each run reads all of them.
+/// The number of rounds for one service. It is small, because each run reads all rotated files.
 const LIFE: usize = 40;
 
 #[test]
@@ -99,7 +99,7 @@ struct History {
     running: Vec<Child>,
     rotated: usize,
     moved: usize,
-    /// The time of an extraction on this machine, in microseconds. A kill comes within this time.
+    /// How long an extraction takes here, in microseconds. Each kill comes within this time.
     span: u64,
 }
 
@@ -109,7 +109,7 @@ impl History {
         service.make_directories();
         service.fetch_databases_from(serve_databases());
         let mut history = Self { service, running: Vec::new(), rotated: 0, moved: 0, span: 0 };
-        // The first digest begins with the rows of the newest file.
+        // The first digest reads only the newest CSV, so make it before a rotation.
         history.service.log(BEFORE_METRICS);
         let begun = Instant::now();
         history.run_extractions();
@@ -122,7 +122,7 @@ impl History {
     fn round(&mut self, random: &mut Random, deaths: &mut BTreeMap<&str, u32>) {
         self.happen(random);
         self.service.log(usize::try_from(random.below(30)).unwrap());
-        // Most kills hit the pipelines that count, which are the first ones.
+        // Most kills hit the first four pipelines, which record failures and logins.
         let unit =
             if random.below(2) == 0 { *random.pick(&KILLED[..4]) } else { *random.pick(&KILLED) };
         let mut shell = self.start(unit, random);
@@ -142,13 +142,13 @@ impl History {
         }
     }
 
-    /// Starts the pipeline of a unit. The clock may be wrong.
+    /// Starts the pipeline of a unit, sometimes with a wrong clock.
     fn start(&mut self, unit: &str, random: &mut Random) -> Child {
         let mut script = self.service.script(unit);
         if unit == PRUNE {
             script = self.prune();
         } else if random.below(4) == 0 && !script.contains("mls-alert") {
-            // Alerts are about the last day, so their clock must be right.
+            // mls-alert reports only the last day, so it needs the right clock.
             let clock = random.pick(&["-400d", "+4000d", "-1d", "+1h"]);
             let clock = wrong_clock(clock);
             script = script.replace("mls-tail", &format!("{clock} mls-tail"));
@@ -158,8 +158,8 @@ impl History {
         command.process_group(0).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
-    /// Prunes with a clock at which the first row is too old, so that the CSV is rotated. The clock
-    /// is a day later each time.
+    /// Returns a script that prunes with a clock in the future: the first row is too old, so the
+    /// CSV is rotated. Each call uses a later clock.
     fn prune(&mut self) -> String {
         self.rotated += 1;
         let days = 10 + self.rotated;
@@ -168,7 +168,7 @@ impl History {
         script.replace("maillogsentinel --", &format!("{clock} maillogsentinel --"))
     }
 
-    /// Rotates the log, or writes to a rotated log, or compresses it, or moves a directory.
+    /// Rotates the log or the CSV, writes to an old log, compresses it, or moves a directory.
     fn happen(&mut self, random: &mut Random) {
         match random.below(10) {
             0 | 1 => {
@@ -179,7 +179,7 @@ impl History {
             2 => {
                 self.rotated += 1;
                 let n = 20_260_000 + self.rotated;
-                // copytruncate loses lines that are written in between; there are none here.
+                // copytruncate loses lines that are written meanwhile. Here, no line is written.
                 self.wait();
                 self.run_extractions();
                 self.service
@@ -236,10 +236,10 @@ impl History {
         self.service.run("maillogsentinel-logins.service");
     }
 
-    /// Lets every pipeline end well once, and expects exact results.
+    /// Runs every pipeline once without a kill, and checks the results.
     fn finish(&mut self) {
         self.wait();
-        // A CSV that was rotated a moment ago begins anew.
+        // If the CSV was just rotated, these rows begin a new CSV.
         self.service.log(3);
         self.run_extractions();
         let service = &self.service;
@@ -261,7 +261,7 @@ impl History {
     }
 }
 
-/// Starts a server that sends another version of the IP databases each time.
+/// Starts a server that sends a new version of the IP databases for each request.
 fn serve_databases() -> u16 {
     let version = std::sync::atomic::AtomicU32::new(1);
     hostile::serve(move |mut stream| {

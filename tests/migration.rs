@@ -1,4 +1,4 @@
-//! Coming from the Python original: its CSV and its offset file.
+//! Migration from the *original*: the first MailLogSentinel, which was written in Python.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::fs;
@@ -7,7 +7,7 @@ use std::process::Output;
 
 use mls_tests::{Site, text};
 
-/// The files of the original: its CSV with the first `n` failures, its log and its offset.
+/// The files that the original leaves after `n` failures: CSV, log and offset file.
 fn left_by_the_original(n: u64) -> Site {
     let mut site = Site::new();
     site.log(n);
@@ -80,7 +80,7 @@ fn a_log_that_was_rotated_after_the_originals_last_run_is_finished() {
 fn a_run_without_new_lines_keeps_the_originals_position() {
     let mut site = left_by_the_original(20);
     convert(&site);
-    // The run is killed after the CSV was accepted and before the first commit.
+    // mls-csv gets only the `begin` record and never commits, as if somebody killed the run.
     let output = site.shell(
         "mls-tail --framed --cursor-file S mail.log | head -1 | mls-csv --append F --cursor-file S",
     );
@@ -134,8 +134,8 @@ fn a_bad_row_is_named_and_the_others_are_converted() {
     assert!(said.contains("\"2026-06-01\" is not dd/mm/yyyy HH:MM"), "{said}");
 }
 
-/// An installation that the original itself has made, with its paths in a new directory. It has 82 rows
-/// on four days. The first 65 are in the database, 10 are in an SQL file, and 7 were not exported.
+/// The files of a real installation of the original, with paths in a new directory. The CSV has 82
+/// rows on four days: 65 are in the database, 10 are in an SQL file, and 7 were not exported.
 fn installation() -> Site {
     let site = Site::new();
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/original");
@@ -164,7 +164,7 @@ fn installation() -> Site {
     site
 }
 
-/// The original ran in this zone.
+/// The time zone in which the original ran.
 const ZONE: &str = "TZ=Europe/Paris";
 
 fn migrate(site: &Site) -> String {
@@ -173,7 +173,7 @@ fn migrate(site: &Site) -> String {
     text(&output.stdout) + &text(&output.stderr)
 }
 
-/// Rows of the database by local day, as `2026-11-20|40`.
+/// The number of rows in the database on each local day, such as `2026-11-20|40`.
 fn database_days(site: &Site) -> String {
     let query = "SELECT date(event_time, 'localtime'), count(*) FROM maillogsentinel_events \
                  GROUP BY 1 ORDER BY 1";
@@ -181,7 +181,7 @@ fn database_days(site: &Site) -> String {
     text(&output.stdout) + &text(&output.stderr)
 }
 
-/// Rows of the CSV by day, as `40 2026-11-20`.
+/// The number of rows in the CSV on each day, such as `40 2026-11-20`.
 fn csv_days(site: &Site) -> String {
     let count = "tail -n +2 log/maillogsentinel.csv | cut -d , -f 2 | cut -c 1-10 | sort | uniq -c";
     let lines = text(&site.shell(count).stdout);
@@ -190,7 +190,7 @@ fn csv_days(site: &Site) -> String {
 
 const DAYS: &str = "40 2026-11-20\n25 2026-11-21\n10 2026-11-22\n7 2026-11-23\n";
 
-/// Every file with its content, except the operational log.
+/// The checksum of every file, except logs.
 fn snapshot(site: &Site) -> String {
     text(&site.shell("find . -type f ! -name '*.log' | sort | xargs sha256sum").stdout)
 }
@@ -217,7 +217,7 @@ fn an_installation_of_the_original_keeps_each_row_once() {
     );
     assert_eq!(snapshot(&site), migrated, "the second run changes nothing");
 
-    // The pipelines of the units, before and after a new failure.
+    // Export and import, record the new failure, then export and import again.
     site.append("maillog/mail.log", NEW);
     let run = format!(
         "export {ZONE}
@@ -244,13 +244,13 @@ fn an_interrupted_migration_is_finished_by_the_next_one() {
     migrate(&complete);
     let csv = "log/maillogsentinel.csv";
     for interrupt in [
-        // The new CSV was being written.
+        // The run died while it wrote the new CSV.
         format!("head -c 700 {csv} > {csv}.migrating && mv {csv}.original {csv}"),
-        // Everything was written, and the old CSV had no second name yet.
+        // The new CSV was complete, but the old CSV did not have the name `….original` yet.
         format!("mv {csv} {csv}.migrating && mv {csv}.original {csv}"),
-        // The old CSV had its second name, and the new one was not renamed.
+        // The old CSV had both names, and the new CSV was not renamed yet.
         format!("mv {csv} {csv}.migrating && ln {csv}.original {csv}"),
-        // A converted SQL file was written, and the old one was not moved yet.
+        // A converted SQL file was written, but the old SQL file was not moved to `original/` yet.
         "mv log/sql/original/*1402* log/sql/".to_owned(),
     ] {
         let site = installation();
@@ -299,7 +299,7 @@ fn a_row_that_cannot_be_converted_stops_the_migration_and_its_day_is_named() {
     assert_eq!(site.read(csv), before);
     let shown = text(&site.shell("ls log").stdout);
     assert!(!shown.contains("maillogsentinel.csv.original"), "{shown}");
-    // Do what the message says.
+    // Remove the bad row, as the message says.
     assert!(site.shell(&format!("sed -i /25:61/d {csv}")).status.success());
     migrate(&site);
     assert_eq!(csv_days(&site), DAYS);

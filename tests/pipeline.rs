@@ -16,7 +16,7 @@ fn records(ndjson: &[u8]) -> Vec<Value> {
     text(ndjson).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// Compares the records with the expected ones; `date` converts the expected dates.
+/// Compares the records in `found` with the expected records. `date` converts an expected date.
 fn assert_expected(found: &[Value], date: impl Fn(&str) -> String) {
     let expected: Vec<Value> =
         EXPECTED.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -135,7 +135,7 @@ fn a_reader_that_exits_is_noticed_while_the_input_is_quiet() {
         ("mls-enrich --no-dns --country-db c.csv --asn-db a.csv", "event", takes_a_line),
         ("mls-csv", "event", takes_a_line),
         ("mls-csv --decode", "row", takes_a_line),
-        // mls-sql prints a transaction only when it is complete.
+        // `true` reads no line, because mls-sql prints only a complete transaction.
         ("mls-sql export --dialect sqlite", "event", "true"),
         ("mls-anonymize", "mail.log", takes_a_line),
         ("mls-ipdb --country-db c.csv --asn-db a.csv lookup", "address", takes_a_line),

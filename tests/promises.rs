@@ -1,8 +1,7 @@
-//! Tests combinations of the promises in README. Any two things can happen between runs. Each
-//! failure is in the CSV and in the files that it was rotated to exactly once, and each error of
-//! the server is counted exactly once.
+//! Tests the promises of README together. Any two events can happen between two runs. Each failure
+//! must be exactly once in the CSV and its rotated files, and each error of the server counts once.
 //!
-//! By default every ordered pair runs once. `MLS_SEQUENCES` runs as many random sequences of events instead.
+//! By default, each ordered pair of events runs once. If `MLS_SEQUENCES=N`, N random sequences run.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -17,7 +16,7 @@ use mls_state::cursor_file::CursorFile;
 use mls_tests::{EXTRACT, Site, has, text, wrong_clock};
 use testdata::random::Random;
 
-/// Something that happens to the files of a pipeline. The log and the CSV are in the directory `d`.
+/// Something that happens to the log in `log_directory`, to the CSV `F`, or to a run.
 #[derive(Clone, Copy, Debug)]
 enum Event {
     RunDies,
@@ -51,11 +50,11 @@ const EVENTS: [Event; 13] = [
     Event::TwoRunAtOnce,
 ];
 
-/// The server could not check this login.
+/// A line about a login that the server could not check.
 const ERROR: &str = "2026-06-01T00:00:00+00:00 vm postfix/smtpd[74]: warning: unknown[192.0.2.1]: \
                      SASL LOGIN authentication failed: Connection lost to authentication server\n";
 
-/// A directory, how often its log moved, and how many files were rotated.
+/// The log and the CSV of one sequence of events.
 struct World {
     site: Site,
     log_directory: String,
@@ -88,7 +87,7 @@ impl World {
         self.site.append(&format!("{}/mail.log", self.log_directory), &lines);
     }
 
-    /// The next number of a rotated file, as a date, so that no file needs to be renamed.
+    /// The next number for a new name. It looks like a date, so no older file needs a new name.
     fn next(&mut self) -> u32 {
         self.rotated += 1;
         20_260_000 + self.rotated
@@ -106,7 +105,7 @@ impl World {
                 run.wait().unwrap();
             }
             Event::SinkLeavesRows => {
-                // A sink commits the header of a new CSV before it writes a row.
+                // The sink writes rows only after it has committed the header of the CSV.
                 let cursor = CursorFile::load(&self.site.path().join("S")).unwrap();
                 let data = cursor.and_then(|cursor| cursor.data);
                 if data.is_some_and(|data| data.length > 0) && !self.site.read("F").is_empty() {
@@ -172,7 +171,7 @@ impl World {
         }
     }
 
-    /// Runs a command until no other pipeline is at work.
+    /// Repeats a command while another pipeline runs.
     fn settled(&self, command: &str) {
         for _ in 0..600 {
             let output = self.site.shell(command);

@@ -11,7 +11,7 @@ const README: &str = include_str!("../README.md");
 const GUIDE: &str = include_str!("../crates/GUIDE.md");
 const LOG: &str = include_str!("data/postfix-3.7.11-debian12.log");
 
-/// The blocks of `page` that begin with this fence.
+/// The code blocks of `page` in the language `fence`, for example `sh`.
 fn blocks(page: &str, fence: &str) -> Vec<String> {
     let blocks = page.split("\n```").skip(1).step_by(2);
     blocks
@@ -51,7 +51,7 @@ fn every_command_prints_something_and_succeeds() {
 fn the_first_command_shows_the_digest_and_says_where_the_page_is() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     assert_eq!(blocks(README, "bash")[0].trim(), "scripts/demo");
-    // With this variable, cargo builds the tools elsewhere, and this directory may hold old ones.
+    // The demo must ignore this variable, because the directory could contain old tools.
     let elsewhere = TempDir::new().unwrap();
     let output = Command::new(root.join("scripts/demo"))
         .env("CARGO_TARGET_DIR", elsewhere.path())

@@ -1,5 +1,5 @@
-//! The service user owns the directories of the data. That user can put symbolic links, hard
-//! links and FIFOs there. They must not make root touch a file elsewhere.
+//! The service user owns the directories of the data and can put symbolic links, hard links and
+//! FIFOs there. A tool that root runs must not follow a link to a file elsewhere.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::fs;
@@ -22,7 +22,7 @@ enum Trap {
     DanglingLink,
     /// A hard link to a file of root.
     HardLink,
-    /// A FIFO. A tool of the service user may wait for it, and then root's command waits too.
+    /// A FIFO. If a tool of the service user waits for the FIFO, the command of root waits too.
     Fifo,
 }
 
@@ -88,7 +88,7 @@ impl House {
         self.service.succeed("find data -type d -exec chown nobody {} +");
     }
 
-    /// Runs a command as root and returns what it printed. It need not succeed.
+    /// Runs a command as root and returns what it printed. The command may fail.
     fn run(&self, command: &str) -> String {
         let command = command.replace("CLOCK", &wrong_clock("+10d"));
         let mut shell = self.service.command(&format!("timeout 5 {command}"));
@@ -97,7 +97,7 @@ impl House {
         text(&output.stdout) + &text(&output.stderr)
     }
 
-    /// Expects the files of root to be unchanged and still secret.
+    /// Expects the files of root to be unchanged, and `said` not to contain the secret.
     fn check(&self, said: &str, context: &str) {
         assert!(!said.contains(SECRET), "{context}: {said}");
         let meta = fs::metadata(self.secret()).unwrap();
@@ -153,7 +153,7 @@ fn no_command_of_root_follows_a_link_in_a_directory_of_the_service() {
     }
 }
 
-/// The files of a working service. Each of them can be a FIFO.
+/// The files of a working service. The test replaces one file after the other by a FIFO.
 const WAITING: [&str; 10] = [
     "F",
     "F.lock",
@@ -178,7 +178,7 @@ fn no_command_waits_for_a_fifo_in_the_place_of_a_file() {
         service.succeed(&format!("rm -f data/{name}; mkfifo data/{name}"));
         for command in COMMANDS {
             let command = command.replace("CLOCK", &wrong_clock("+10d"));
-            // A tool that waits for a FIFO waits forever, so this time is enough on any machine.
+            // A tool that waits for a FIFO waits forever, so 60 seconds are enough on any machine.
             let shell = format!("timeout 60 {command} < /dev/null");
             let output = service.command(&shell).env("HOME", service.path()).output().unwrap();
             let said = text(&output.stdout) + &text(&output.stderr);
@@ -199,7 +199,7 @@ fn starting_over_as_root_removes_no_file_of_root() {
     }
     for name in FILES {
         let house = House::new();
-        // All files except one are as they should be.
+        // The first run makes all files. Then a link replaces one file.
         let said = house.run("maillogsentinel --config conf");
         assert!(!said.contains("error"), "{said}");
         house.plant(Trap::Link, name);

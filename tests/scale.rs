@@ -1,8 +1,8 @@
 //! Measures how many rows a second `mls-sql load` writes into the PostgreSQL of a fleet: at the
-//! beginning and at the end of a first load, or into a table that already has many rows.
+//! beginning and at the end of a load, or into a table that already has many rows.
 //!
-//! `MLS_ROWS` is the number of lines in the log, `MLS_TABLE` the number of rows in the table before. By
-//! default both are small, so that this only tests the measurement.
+//! `MLS_ROWS` is the number of lines in the log. `MLS_TABLE` is the number of rows in the table
+//! before the load. The defaults are small: a normal run only tests the measurement itself.
 #![expect(clippy::unwrap_used, reason = "a test that cannot continue should stop")]
 #![expect(clippy::cast_precision_loss, reason = "rates are rounded")]
 
@@ -37,7 +37,7 @@ fn a_large_load_is_complete_and_its_speed_is_printed() {
         server.url()
     ));
     let mut pipeline = pipeline.spawn().unwrap();
-    // The time since the start, and the number of rows that were committed then.
+    // For each commit: the time since the start, and the number of committed rows.
     let mut commits = vec![(Duration::ZERO, 0)];
     while pipeline.try_wait().unwrap().is_none() {
         let rows = server.query("SELECT loaded_rows FROM maillogsentinel_events_cursor");
@@ -63,8 +63,8 @@ fn a_large_load_is_complete_and_its_speed_is_printed() {
     );
 }
 
-/// Rows a second from the first commit with at least `from` rows to the first with at least `to`
-/// rows.
+/// Rows a second, from the first commit with at least `from` rows to the first commit with at least
+/// `to` rows.
 fn rate(commits: &[(Duration, u64)], from: u64, to: u64) -> f64 {
     let at = |rows: u64| commits.iter().find(|(_, n)| *n >= rows).unwrap();
     let (begin, end) = (at(from), at(to));
@@ -72,7 +72,7 @@ fn rate(commits: &[(Duration, u64)], from: u64, to: u64) -> f64 {
     rows / end.0.saturating_sub(begin.0).as_secs_f64().max(0.001)
 }
 
-/// Fills the table with rows of the last months. The indexes are made last, because that is faster.
+/// Fills the table with rows of the last twelve months. Making the indexes at the end is faster.
 fn fill(server: &Server, schema: &str, rows: u64) {
     for index in ["ip", "username", "asn", "pos"] {
         let _ = server.query(&format!("DROP INDEX IF EXISTS maillogsentinel_events_{index}"));
@@ -89,8 +89,8 @@ fn fill(server: &Server, schema: &str, rows: u64) {
     let _ = server.query("ANALYZE maillogsentinel_events");
 }
 
-/// Writes a log of the last months. It has many addresses and many names, as attacks by botnets
-/// have.
+/// Writes a log of the last twelve months. It has many addresses and user names, like attacks by
+/// botnets.
 fn write_log(site: &Site, lines: u64) {
     let mut random = Random::new(1);
     let file = std::fs::File::create(site.path().join("mail.log")).unwrap();

@@ -1,4 +1,4 @@
-//! No password shows in `ps`, in an environment, in a message or in a core file.
+//! No password appears in `ps`, in an environment, in a message or in a core file.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -20,9 +20,9 @@ const PASSWORD: &str = "Zitronenfalter-71";
 struct Case {
     tool: &'static str,
     args: &'static [&'static str],
-    /// Its configuration; `PORT` is the server's port, `FILE` a file with the password.
+    /// The configuration. The test replaces `PORT`, `FILE` (the password file) and `PASSWORD`.
     config: &'static str,
-    /// The answers of the server until the password arrives.
+    /// Plays the server until the password arrives.
     server: fn(&mut TcpStream) -> std::io::Result<()>,
 }
 
@@ -74,7 +74,7 @@ fn read_some(stream: &mut TcpStream) -> std::io::Result<()> {
     stream.read(&mut [0; 4096]).map(drop)
 }
 
-/// PostgreSQL without TLS that asks for the password in clear text.
+/// Plays a PostgreSQL server that refuses TLS and asks for the password in clear text.
 fn ask_for_password(stream: &mut TcpStream) -> std::io::Result<()> {
     read_some(stream)?;
     stream.write_all(b"N")?;
@@ -83,13 +83,12 @@ fn ask_for_password(stream: &mut TcpStream) -> std::io::Result<()> {
     read_some(stream)
 }
 
-/// A server that answers until it has the password, and then stays silent.
+/// Starts a server that answers until the password arrives. Then it notifies the receiver.
 fn stalled(play: fn(&mut TcpStream) -> std::io::Result<()>) -> (u16, Receiver<()>) {
     let (sender, receiver) = channel();
     let port = serve(move |mut stream| {
         play(&mut stream)?;
         let _ = sender.send(());
-        // Wait until the client closes the connection.
         while stream.read(&mut [0; 4096])? > 0 {}
         Ok(())
     });
@@ -118,14 +117,14 @@ impl Case {
     }
 }
 
-/// Writes a file that nobody else may read, because the tools require this.
+/// Writes a file of mode 0600, because the tools require this mode.
 fn write(path: &Path, content: &str) {
     let mut options = std::fs::File::options();
     let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path).unwrap();
     file.write_all(content.as_bytes()).unwrap();
 }
 
-/// Ends a process with SIGABRT. This leaves a core file if the process may have one.
+/// Sends SIGABRT to a process. If the process may leave a core file, the kernel writes one.
 fn crash(child: Child) -> Output {
     let id = child.id().to_string();
     assert!(Command::new("kill").args(["-ABRT", &id]).status().unwrap().success());
@@ -170,7 +169,7 @@ fn no_message_of_a_failure_shows_a_password() {
         for port in [closed, refusing] {
             let directory = TempDir::new().unwrap();
             let mut child = case.command(directory.path(), port).spawn().unwrap();
-            // The first messages are enough: some tools try again for minutes.
+            // Read only the first messages, because some tools retry for minutes.
             let mut lines = BufReader::new(child.stderr.take().unwrap());
             let mut said = Vec::new();
             while text(&said).lines().count() < 3 && lines.read_until(b'\n', &mut said).unwrap() > 0

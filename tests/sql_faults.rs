@@ -37,7 +37,7 @@ fn children(shell: &Child) -> Vec<String> {
     list.split_ascii_whitespace().map(str::to_owned).collect()
 }
 
-/// Runs a pipeline until it succeeds, because stages of a killed pipeline may still be running.
+/// Repeats a pipeline until it succeeds: stages of a killed pipeline may still have the lock.
 fn finish(site: &Site, pipeline: &str) {
     for _ in 0..600 {
         let output = site.shell(pipeline);
@@ -71,7 +71,7 @@ fn load_is_exact_although_stages_and_servers_are_killed() {
         for round in 0..rounds() {
             site.log(random.below(3000));
             if kind != Kind::Sqlite && round % 6 == 5 {
-                // Kill the server while the pipeline runs, and start it again before the next one.
+                // Kill the server while the pipeline runs, and start the server again at once.
                 let mut shell = site.command(&pipeline).stderr(Stdio::null()).spawn().unwrap();
                 std::thread::sleep(Duration::from_micros(random.below(80_000)));
                 server.kill();
@@ -126,7 +126,7 @@ fn export_and_import_are_exact_although_stages_and_servers_are_killed() {
     }
 }
 
-/// The temporary name that the file `name` had before a commit of `cursor_file`.
+/// The temporary name of the SQL file `name` before its commit in `cursor_file`.
 fn part(site: &Site, cursor_file: &str, name: &str) -> String {
     let machine = name.split('_').nth(2).unwrap();
     let whole = site.path().canonicalize().unwrap().join(cursor_file);
@@ -150,14 +150,14 @@ fn the_next_run_renames_a_file_that_was_committed_but_not_renamed() {
     // The state after a run died between the commit and the rename.
     let part = format!("sql/{}", part(&site, "X", &name));
     std::fs::rename(site.path().join("sql").join(&name), site.path().join(&part)).unwrap();
-    // The file stays in the directory that the commit names, whatever `--dir` says.
+    // The commit names the directory of the file, so `--dir other` does not move the file.
     finish(&site, &export.replace("--dir sql", "--dir other"));
     assert_eq!(sql(), std::slice::from_ref(&name));
-    // Without RENAME_NOREPLACE, the file has both names for a moment.
+    // On a file system without RENAME_NOREPLACE, the file has two names for a moment.
     std::fs::hard_link(site.path().join("sql").join(&name), site.path().join(&part)).unwrap();
     finish(&site, export);
     assert_eq!(sql(), std::slice::from_ref(&name));
-    // An uncommitted file is not renamed, and without new rows there is no new file.
+    // The file `part` is not committed, so it is not renamed. No new row means no new file.
     std::fs::rename(site.path().join("sql").join(&name), site.path().join("elsewhere")).unwrap();
     site.write(&part, "BEGIN;\nnever committed\n");
     finish(&site, export);
@@ -188,14 +188,14 @@ fn a_committed_file_is_found_and_renamed_after_the_cursor_file_has_moved() {
             std::fs::rename(site.path().join(from), site.path().join(to)).unwrap();
         };
         let [name] = export(state, dir).try_into().unwrap();
-        // The state after a run died between the commit and the rename.
+        // A run has died after the commit and before the rename.
         rename(
             &format!("{dir}/{name}"),
             &format!("{dir}/{}", part(&site, &format!("{state}/X"), &name)),
         );
         rename(state, "moved");
         assert_eq!(export("moved", moved_dir), std::slice::from_ref(&name), "{dir}");
-        // A cursor file of an older version does not name the temporary file.
+        // Older versions do not write the temporary name into the cursor file.
         assert!(site.shell("sed -i '/\"part\"/d' moved/X").status.success());
         rename(
             &format!("{moved_dir}/{name}"),

@@ -1,7 +1,7 @@
-//! Did anybody get in? The tools, from the log to the digest, on generated servers whose compromised
-//! accounts are known.
+//! Do the tools find the compromised accounts? The test generates the servers and their logs, so it
+//! knows these accounts.
 //!
-//! By default the servers are small. `MLS_SEEDS="201 202 203"` makes large ones with these seeds.
+//! By default servers are small. `MLS_SEEDS="201 202 203"` makes large servers with these seeds.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::fs::File;
@@ -13,7 +13,7 @@ use mls_tests::{Site, text};
 use serde_json::Value;
 use testdata::server::{Options, Score, Server};
 
-/// Finds suspicious logins in the log of `server`.
+/// Compares the suspicious logins that the tools find with the compromised accounts of `server`.
 fn score(server: &Server) -> Score {
     let site = Site::new();
     server.save_databases(&site.path().join("ipdb")).unwrap();

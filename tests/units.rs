@@ -1,4 +1,4 @@
-//! The systemd units: valid, sandboxed, and with existing tools and options.
+//! The systemd units are valid and sandboxed, and their tools and options exist.
 
 use std::fs;
 use std::process::Command;
@@ -32,7 +32,7 @@ fn a_restarting_unit_reaches_its_start_limit_so_that_on_failure_runs() {
         if value("Restart").is_none() {
             continue;
         }
-        // The time of one attempt while a server is down.
+        // The seconds from one attempt to the next while a server is down.
         let each = seconds(value("RestartSec").unwrap()) + 20;
         let tries: u64 = value("StartLimitBurst").unwrap().parse().unwrap();
         let within = seconds(value("StartLimitIntervalSec").unwrap());
@@ -74,7 +74,7 @@ fn units_have_a_low_exposure_and_the_lowest_without_network() {
             "{name}"
         );
         let most = match name {
-            // This unit changes the packet filter.
+            // This unit needs more rights, because it changes the packet filter.
             "maillogsentinel-block-nft.service" => 1.3,
             // This unit runs as root, because it reloads Postfix.
             "maillogsentinel-block-postfix.service" => 1.0,
@@ -102,7 +102,7 @@ fn every_service_is_in_the_shared_sandbox() {
         };
         let there = fs::read_to_string(path.with_file_name(directory).join("sandbox.conf"));
         assert_eq!(there.unwrap_or_default(), sandbox, "{name}");
-        // A unit must not repeat a line of the sandbox: the line would have no effect, or hide a change.
+        // A unit must not repeat a line of the sandbox: it does nothing, or hides a later change.
         let unit = fs::read_to_string(&path).unwrap();
         let keys = sandbox.lines().filter_map(|line| line.split_once('=')).map(|(key, _)| key);
         for key in keys {
@@ -115,7 +115,7 @@ fn every_service_is_in_the_shared_sandbox() {
 #[test]
 fn systemd_and_maillogsentinel_run_the_same_pipeline() {
     for (unit, command) in commands() {
-        // systemd.service(5) interprets these characters; the front end passes the text to bash.
+        // systemd.service(5) interprets these characters, but `maillogsentinel` gives them to bash.
         let plain = !command.replace("$$", "").contains(['$', '\\', '%']);
         assert!(plain || unit == "maillogsentinel-failed@.service", "{unit}: {command}");
         assert_eq!(command.matches('\'').count(), 2, "{unit}: {command}");

@@ -5,7 +5,6 @@ use std::process::{Command, Stdio};
 use mls_tests::Site;
 use mls_tests::servers::{Kind, Server};
 
-/// A statement that adds one row.
 const INSERT: &str =
     "INSERT INTO maillogsentinel_events (event_time, username) VALUES ('2026-01-01 00:00:00', 'a')";
 
@@ -31,7 +30,7 @@ fn a_failing_file_changes_nothing_and_a_changed_file_is_refused() {
             "{said}"
         );
         assert_eq!(count(), 1, "{kind:?}");
-        // The corrected file.
+        // Correct the file.
         site.write("sql/2.sql", &format!("{INSERT};\n{INSERT};\n"));
         site.succeed(&import);
         site.succeed(&import);
@@ -42,7 +41,7 @@ fn a_failing_file_changes_nothing_and_a_changed_file_is_refused() {
         assert_eq!(count(), 4, "{kind:?}");
         std::fs::remove_file(site.path().join("sql/1.sql")).unwrap();
         site.succeed(&import);
-        // A rollback also undoes statements such as CREATE TABLE, except in MySQL.
+        // MariaDB and MySQL cannot roll back CREATE TABLE, so the import refuses the file.
         site.write("sql/6.sql", "CREATE TABLE beside (a INT);\nINSERT INTO beside VALUES (1);\n");
         if kind == Kind::Mariadb {
             let said = site.fail(65, &import);
@@ -61,7 +60,7 @@ fn a_failing_file_changes_nothing_and_a_changed_file_is_refused() {
                 "CREATE TYPE kind AS ENUM ('a');\nSELECT 'a'::kind;\nSELECT 'a'::kind;\nDROP TYPE kind;\n",
             );
             site.succeed(&import);
-            // An import cannot give a placeholder a value.
+            // An import has no value for the placeholder `$1`.
             site.write("sql/8.sql", "SELECT $1 + 1;\n");
             let said = site.fail(65, &import);
             assert!(said.contains("parameters"), "{said}");
@@ -99,14 +98,14 @@ fn a_commit_after_a_byte_order_mark_commits_nothing() {
         let said = site.fail(65, &import);
         assert_eq!(count(), 0, "{kind:?}");
         assert!(said.contains("sql/1.sql: line 2: a byte order mark"), "{said}");
-        // Editors write a byte order mark at the beginning of a file.
+        // Some editors write a byte order mark at the beginning of a file, so it is allowed there.
         site.write("sql/1.sql", &format!("\u{feff}BEGIN;\n{INSERT};\nCOMMIT;\n"));
         site.succeed(&import);
         assert_eq!(count(), 1, "{kind:?}");
     }
 }
 
-/// A file of `pg_dump` begins with an empty `search_path`, so no table would be found.
+/// A file of `pg_dump` sets an empty `search_path`: the next file would find no table.
 #[test]
 fn session_settings_of_a_file_end_with_the_file() {
     let (site, server) = (Site::new(), Server::new(Kind::Postgresql));
@@ -117,14 +116,14 @@ fn session_settings_of_a_file_end_with_the_file() {
             "SET standard_conforming_strings = off;\n{path}\nCREATE TABLE public.t (a text);\n"
         ),
     );
-    // The last value is a setting of mls-sql. The reset must not undo it.
+    // `tcp_keepalives_idle` is set by mls-sql, so the reset must not change it.
     let insert = r"INSERT INTO t VALUES ('\'), (current_setting('tcp_keepalives_idle'));";
     site.write("sql/2.sql", insert);
     site.succeed(&format!("mls-sql import sql --url '{}'", server.url()));
     assert_eq!(server.query("SELECT a FROM t"), "\\\n30\n");
 }
 
-/// The COMMIT is in the body of a trigger or in a text whose end the splitter does not see.
+/// Here `begin` is a name, but the splitter takes it for a block. So it does not see the COMMIT.
 #[test]
 fn a_file_that_ends_its_transaction_unseen_by_the_splitter_is_refused_and_changes_nothing() {
     let site = Site::new();
@@ -160,7 +159,7 @@ fn of_two_imports_at_once_one_exits_75() {
     for kind in Kind::ALL {
         let server = Server::new(kind);
         let key = "mls-sql import maillogsentinel_events";
-        // The client keeps the lock until its standard input ends.
+        // This process holds the lock until its standard input is closed.
         let mut holder = match kind {
             Kind::Sqlite => {
                 let mut holder = Command::new("flock");

@@ -1,5 +1,5 @@
-//! Real databases. The same events make the same table in each of them, with `load` and with `export`
-//! and `import`, for any text in the events.
+//! Tests with real databases. The same events must give the same table in each database, for any
+//! text in the events. This is true for `load`, and for `export` with `import`.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 mod import;
@@ -24,7 +24,7 @@ fn a_database_file_with_a_name_like_a_uri_is_opened_as_a_file() {
     assert_eq!(text(&site.shell(count).stdout).trim(), "3");
 }
 
-/// A first load drops the indexes of the new table and creates them again after the rows.
+/// The first load drops the indexes, loads the rows, and creates the indexes again.
 #[test]
 fn a_first_load_leaves_the_indexes_of_the_schema() {
     let mut site = Site::new();
@@ -159,7 +159,7 @@ fn passwords_come_from_files_or_the_environment_and_the_server_must_prove_its_id
     assert!(site.shell("chmod 644 password").status.success());
     let said = site.fail(77, &load("ca.pem", "mls-sql load --password-file password"));
     assert!(said.contains("everybody may read --password-file"), "{said}");
-    // The same with a configuration file instead of a URL. A UNIX socket needs no certificate.
+    // A configuration file works too. A server on `localhost` needs no trusted certificate.
     assert!(site.shell("chmod 600 password").status.success());
     site.write(
         "conf",
@@ -199,7 +199,7 @@ fn two_mail_servers_load_into_one_database_and_a_late_second_pipeline_cannot_com
                 .trim(),
             "mx1\t1\nmx2\t1"
         );
-        // Two pipelines start from the same position. After the first commit, the second must fail.
+        // Another pipeline has committed, so a pipeline from an old position must fail.
         let stale = format!(
             "mls-tail --framed --cursor-file <(true) mx1.log | mls-parse | {sql} --source mx1"
         );

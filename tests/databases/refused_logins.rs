@@ -3,8 +3,8 @@
 use mls_tests::Site;
 use mls_tests::servers::{Kind, Server, make_certificates};
 
-/// Loads one record as the user anna with the password in the file `password`, and expects an error
-/// with this exit code and these words.
+/// Loads one record with the given password file. The load must fail with the exit code `exit`, and
+/// its message must contain `words`.
 fn assert_fails(site: &Site, url: &str, password: &str, exit: i32, words: &str) {
     let load = format!("mls-sql load --url '{url}' --password-file {password}");
     let said = site.fail(exit, &format!("mls-parse < mail.log | {load}"));

@@ -1,4 +1,4 @@
-//! Rows that a table refuses: which are bad records, and when the load stops.
+//! Rows that a table refuses: when such a row is a bad record, and when it stops the load.
 
 use mls_tests::Site;
 use mls_tests::servers::{Kind, Server};
@@ -76,7 +76,7 @@ fn a_row_that_a_trigger_or_an_index_refuses_is_a_bad_record() {
                 format!("a\n{long}\nb\n"),
             ),
         };
-        // The client of MariaDB would end the statement at the first semicolon.
+        // Without `delimiter`, the client would end the statement at the first semicolon.
         let sql = if kind == Kind::Mariadb { format!("delimiter //\n{sql}//") } else { sql };
         let _ = server.query(&sql);
         let said = site.succeed(&format!("{{ {load}; }} 2>&1"));
@@ -136,7 +136,7 @@ fn table_that_fails_is_reported_although_the_stream_was_cut_off() {
         r#"{{"v":1,"type":"auth","date":"2026-06-07T00:00:00Z","outcome":"failure","user":"{}"}}"#,
         "x".repeat(1000)
     );
-    // More than one batch and less than two, so that only the end of the stream finds the error.
+    // The records fill one batch, but not two. So the error comes at the end of the stream.
     let begin = r#"{"v":1,"type":"begin","base":0}"#;
     site.write("records", &format!("{begin}\n{}", (event + "\n").repeat(300)));
     let load = format!("mls-sql load --url '{}' < records", server.url());
@@ -184,14 +184,14 @@ fn rows_above_max_allowed_packet_are_sent_one_by_one_and_a_single_longer_row_is_
     let said = site.succeed(&format!("{{ {load}; }} 2>&1"));
     assert_eq!(said.matches("max_allowed_packet = 1048576").count(), 1, "{said}");
     assert_eq!(lengths(), "200000\n900000\n1\n");
-    // A single long row does not mean that the table is wrong, so it must not stop the load forever.
+    // The only row of this stream is too long. Such a row must not stop the load forever.
     site.write("records", &stream(1, &[&too_long]));
     site.succeed(&load);
     site.write("records", &too_long);
     site.fail(65, &format!("mls-sql load --strict --url '{url}' < records"));
     assert_eq!(server.query("SELECT sequence FROM maillogsentinel_events_cursor").trim(), "2");
-    // An import omits no statement of a file. The statement in the first file has the largest
-    // allowed length.
+    // An import must not skip a statement. The statement in `1.sql` has the largest allowed length,
+    // and the statement in `2.sql` is one byte longer.
     std::fs::create_dir(site.path().join("sql")).unwrap();
     let head = "INSERT INTO maillogsentinel_events (event_time, username) VALUES (now(), '";
     for (name, length) in [("sql/1.sql", (1 << 20) - 2), ("sql/2.sql", (1 << 20) - 1)] {
@@ -220,8 +220,7 @@ fn a_load_that_would_lose_every_row_commits_nothing() {
     );
     let said = site.fail(78, &format!("{source} | mls-sql load --mapping mapping --url '{url}'"));
     assert!(said.contains("accepts no row"), "{said}");
-    // A framed stream without its begin record is not a plain stream. One without its last checkpoint
-    // is not complete.
+    // A framed stream must be refused if its begin record or its last checkpoint is missing.
     let load = format!("mls-sql load --table other --url '{url}'");
     for (cut, why) in [
         ("sed 1d", "without its begin record"),

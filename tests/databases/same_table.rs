@@ -97,7 +97,6 @@ fn expected(records: &str) -> Vec<String> {
     rows
 }
 
-/// The rows of the table.
 pub(crate) fn rows(server: &Server, kind: Kind, table: &str) -> Vec<String> {
     let hex = |column: &str| match kind {
         Kind::Sqlite | Kind::Mariadb => {
@@ -125,7 +124,7 @@ pub(crate) fn rows(server: &Server, kind: Kind, table: &str) -> Vec<String> {
     server.query(&sql).lines().map(str::to_owned).collect()
 }
 
-/// Compares rows. The message shows only the rows that differ, not thousands of rows.
+/// Compares rows. If rows differ, the message shows only the first of them, not thousands of rows.
 fn assert_same(found: &[String], expected: &[String], what: &str) {
     for (n, (found, expected)) in found.iter().zip(expected).enumerate() {
         assert_eq!(found, expected, "{what}, row {n}");
@@ -151,8 +150,8 @@ fn the_same_events_make_the_same_table_everywhere_by_load_and_by_export_and_impo
                  mls-sql import sql-{dialect} --table imported --url '{url}' && \
                  mls-sql import sql-{dialect} --table imported --url '{url}'"
         ));
-        // Run the file in the client of the database, with session settings as different from ours as
-        // possible.
+        // Run the file in the client of the database, with other session settings than mls-sql
+        // uses.
         let file = format!(
             "mls-sql schema --table by_hand --dialect {dialect}; mls-sql export --table by_hand --dialect {dialect} < records"
         );
@@ -171,7 +170,7 @@ fn the_same_events_make_the_same_table_everywhere_by_load_and_by_export_and_impo
                 let mode =
                     "--init-command=SET SESSION sql_mode = 'NO_BACKSLASH_ESCAPES', NAMES latin1";
                 let mut plain = Command::new(client.get_program());
-                // Without -e, the client reads standard input.
+                // Remove `-e`, so that the client reads standard input.
                 let args: Vec<_> = client.get_args().collect();
                 plain.arg(args[0]).arg(mode).args(&args[1..args.len() - 2]);
                 plain

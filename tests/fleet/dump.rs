@@ -1,4 +1,4 @@
-//! `mls-sql dump` reads the events back.
+//! `mls-sql dump` prints the stored events.
 
 use mls_tests::Site;
 use mls_tests::servers::{Kind, Server};
@@ -25,7 +25,7 @@ fn dump_gives_back_what_load_has_stored() {
         };
         site.succeed(&sql("load --outcome failure,success --source mx1 < records"));
         let all = records(&site.succeed(&sql("dump")));
-        // Two attempts are two rows.
+        // The first record has two attempts: two rows.
         assert_eq!(all, [&expected[0], &expected[0], &expected[1]].map(Value::clone), "{kind:?}");
         for (filter, count) in [
             ("--outcome success", 1),

@@ -10,7 +10,7 @@ use mls_tests::Site;
 use mls_tests::servers::{Kind, Server};
 use serde_json::Value;
 
-/// A failure and a login with every member that a table can hold.
+/// A failed login and a successful login, with every member that a table can store.
 pub(crate) const RECORDS: &str = r#"{"v":1,"type":"auth","date":"2026-06-01T10:00:00.250+02:00","server":"mx1","service":"postfix/submission/smtpd","pid":12,"outcome":"failure","attempts":2,"mechanism":"PLAIN","ip":"2001:db8::1","port":4711,"client":"host.example.org","user":"it's \\ \"ünï\" '); --","reason":"authentication failure","pos":"a1b2:77","hostname":null,"reverse_dns_status":"Errno 1","country_code":"DE","asn":64496,"aso":"Example"}
 {"v":1,"type":"auth","date":"2026-06-01T08:00:01Z","server":"mx2","service":"dovecot","pid":null,"outcome":"success","attempts":1,"mechanism":"PLAIN","ip":"192.0.2.1","client":null,"user":"anna","reason":null,"hostname":"a.example.org","reverse_dns_status":"OK","country_code":null,"asn":null,"aso":null}
 "#;
@@ -19,8 +19,8 @@ pub(crate) fn records(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// The attempts on one of 20 servers in the first week of June, one every half hour. Some addresses
-/// try only this server, the others try several servers.
+/// Returns records of one server for the first week of June, one every half hour. Some addresses
+/// try only this server, others try several servers.
 fn week_of(server: u32, random: &mut u64) -> String {
     let mut below = |n: u64| {
         *random =
@@ -29,13 +29,13 @@ fn week_of(server: u32, random: &mut u64) -> String {
     };
     let mut records = String::new();
     for minute in (0..7 * 1440).step_by(30) {
-        // This server fails on the last day but one.
+        // mx13 writes nothing after 10:00 on June 6.
         if server == 13 && minute >= 5 * 1440 + 600 {
             break;
         }
         let (day, hour, minute) = (1 + minute / 1440, minute / 60 % 24, minute % 60);
         let ip = match below(4) {
-            // The address 203.0.113.N tries the servers from N on.
+            // 203.0.113.N tries the server mxN and all servers with higher numbers.
             0 => format!("203.0.113.{}", 1 + below(server.into())),
             _ => format!("198.51.{server}.{}", below(20)),
         };
@@ -70,7 +70,7 @@ fn one_digest_over_twenty_servers_equals_counts_made_in_sql() {
     let digest: Value = serde_json::from_str(&digest).unwrap();
     let day = "outcome = 'failure' AND event_time >= '2026-06-07T00:00:00Z' \
                AND event_time < '2026-06-08T00:00:00Z'";
-    // Formats the rows of a list in the digest as the client of the database writes them.
+    // Formats a list of the digest in the way the database client prints rows.
     let rows = |list: &str, columns: &[&str]| -> String {
         let cell = |row: &Value, column: &&str| match &row[column] {
             Value::String(text) => text.clone(),
@@ -120,7 +120,7 @@ fn one_digest_over_twenty_servers_equals_counts_made_in_sql() {
     let silent = rows("silent_servers", &["server", "last_attempt"]);
     assert_eq!(silent, "mx13\t2026-06-06T09:30:00+00:00\n");
 
-    // The text names the silent server, and the attackers that were seen on ten servers or more.
+    // The text digest names the silent server, and the attackers that at least ten servers saw.
     let text = site.succeed(&format!("{dump} | {report} --title 'All servers'"));
     assert!(text.contains("What stands out: mx13 has been silent for 38 h; "), "{text}");
     let many = server.query(&format!(
@@ -132,7 +132,6 @@ fn one_digest_over_twenty_servers_equals_counts_made_in_sql() {
     for ip in many.lines() {
         assert!(section.contains(ip), "{ip}: {section}");
     }
-    // The digest of one server.
     let one = site.succeed(&format!("{dump} | {report} --server mx05 --format json"));
     let one: Value = serde_json::from_str(&one).unwrap();
     let attempts =

@@ -13,7 +13,7 @@ fn stolen_server_of_a_fleet_can_neither_read_nor_change_nor_forge() {
     let (site, server) = (Site::new(), Server::new(Kind::Postgresql));
     let schema = site.succeed("mls-sql schema --fleet --dialect postgresql");
     let _ = server.query(&schema);
-    // The statements can run again.
+    // The statements can run twice.
     let _ = server.query(&schema);
     let _ = server.query(
         "CREATE ROLE mx1 LOGIN IN ROLE maillogsentinel_events_loader; \
@@ -32,7 +32,7 @@ fn stolen_server_of_a_fleet_can_neither_read_nor_change_nor_forge() {
     let rows =
         "SELECT loaded_by, source, count(*) FROM maillogsentinel_events GROUP BY 1, 2 ORDER BY 1";
     assert_eq!(server.query(rows), "mx1\tmx1\t25\nmx2\tmx2\t25\n");
-    // A reader reads all; a server reads nothing.
+    // The role `digest` reads all rows. The role of a server reads no row.
     let dump = |role: &str| format!("mls-sql dump --url '{}'", url(role));
     assert_eq!(site.succeed(&dump("digest")).lines().count(), 50);
     let messages = site.fail(78, &dump("mx1"));
@@ -40,8 +40,8 @@ fn stolen_server_of_a_fleet_can_neither_read_nor_change_nor_forge() {
     assert!(messages.contains("mls-sql schema --fleet prints the grants"), "{messages}");
     let as_mx1 = |sql: &str| server.client("mls").args([sql, "-U", "mx1"]).output().unwrap();
     assert_powerless(as_mx1, "mx1", "mx2");
-    // The function that creates partitions runs with the rights of the owner. A role can make views
-    // and functions that hide those of the catalog. The function must not run them.
+    // The function that creates partitions runs with the rights of the table owner. A role can make
+    // views with the names of catalog tables. The function must not use these views.
     let output = as_mx1(
         "CREATE FUNCTION pg_temp.evil() RETURNS oid LANGUAGE plpgsql AS $$ BEGIN \
            EXECUTE 'GRANT ALL ON maillogsentinel_events TO mx1'; RETURN 1; END $$; \
@@ -58,8 +58,7 @@ fn stolen_server_of_a_fleet_can_neither_read_nor_change_nor_forge() {
     assert!(!as_mx1("SELECT * FROM maillogsentinel_events").status.success());
     let sequences = "SELECT source, sequence FROM maillogsentinel_events_cursor ORDER BY source";
     assert_eq!(server.query(sequences), "mx1\t2\nmx2\t2\n");
-    // A role can use a source name of another server. This does not change the source of that
-    // server.
+    // The role mx1 can use the source name `mx2`. The rows of the role mx2 must not change.
     let mut thief = Site::new();
     thief.log(3);
     thief.succeed(&pipeline(&url("mx1"), "mx2", "mail.log", ""));
@@ -68,7 +67,7 @@ fn stolen_server_of_a_fleet_can_neither_read_nor_change_nor_forge() {
     let by_rows =
         "SELECT loaded_by, source, loaded_rows FROM maillogsentinel_events_cursor ORDER BY 1, 2";
     assert_eq!(server.query(by_rows), "mx1\tmx1\t25\nmx1\tmx2\t3\nmx2\tmx2\t25\n");
-    // A role can rename no source. The owner must say whose source is renamed.
+    // The role of a server cannot rename a source. The owner must say whose `mx2` is renamed.
     let rename = |role: &str, flags: &str| {
         format!("mls-sql rename-source mx2 new --url '{}' {flags}", url(role))
     };
@@ -78,7 +77,7 @@ fn stolen_server_of_a_fleet_can_neither_read_nor_change_nor_forge() {
     assert!(messages.contains("several users have a source mx2: mx1, mx2; name one"), "{messages}");
     let messages = site.fail(65, &rename("mls", "--loaded-by mx3"));
     assert!(messages.contains("there is no source mx2 loaded by mx3"), "{messages}");
-    // The thief has taken the new name, too.
+    // The thief also uses the name `new`. This must not stop the rename.
     thief.succeed(&pipeline(&url("mx1"), "new", "mail.log", "--allow-duplicates"));
     site.succeed(&rename("mls", "--loaded-by mx2"));
     let expected = "mx1\tmx1\t25\nmx1\tmx2\t3\nmx1\tnew\t3\nmx2\tnew\t25\n";
@@ -203,7 +202,7 @@ fn server_shows_a_certificate_and_gets_the_role_of_its_name() {
     site.write("conf", &conf);
     let status = "mls-sql status --config conf";
     assert!(site.succeed(status).contains("source: mx1\nrows: 20\n"));
-    // This authority did not sign the certificate of the database server.
+    // mx2.pem is not the authority that signed the certificate of the database server.
     site.write("wrong", &conf.replace("= ca.pem", "= mx2.pem"));
     let messages = site.fail(69, "mls-sql status --config wrong");
     assert!(messages.contains("certificate"), "{messages}");
@@ -215,7 +214,7 @@ fn server_shows_a_certificate_and_gets_the_role_of_its_name() {
     assert!(messages.contains("everybody may read ssl_key mx1.key (mode 0644)"), "{messages}");
 }
 
-/// Waits until the condition holds. Fails after a minute.
+/// Waits until the condition is true. Panics after a minute.
 fn wait_for(is_so: impl Fn() -> bool) {
     let pause = || std::thread::sleep(std::time::Duration::from_millis(50));
     let is_so = |_| is_so() || (pause(), false).1;

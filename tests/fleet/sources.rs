@@ -3,7 +3,6 @@
 use mls_tests::Site;
 use mls_tests::servers::{Kind, Server};
 
-/// The pipeline that loads `log` as `source`.
 pub(crate) fn pipeline(url: &str, source: &str, log: &str, flags: &str) -> String {
     // `mls-sql cursor` writes no rows, so it does not get the flag `--allow-duplicates`.
     let cursor_flags = flags.replace("--allow-duplicates", "");
@@ -31,8 +30,8 @@ fn renamed_host_is_refused_until_its_source_is_renamed() {
         assert_eq!(count(), "new\t25\n", "{kind:?}");
         let messages = site.fail(65, &format!("mls-sql rename-source old other --url '{url}'"));
         assert!(messages.contains("there is no source old"), "{messages}");
-        // Another log of this machine is another source. The same log can be another source only
-        // with `--allow-duplicates`.
+        // A machine can load another log as another source. For the same log, this needs
+        // `--allow-duplicates`.
         site.write("other.log", &format!("another first line\n{}", site.read("mail.log")));
         site.succeed(&pipeline(&url, "other", "other.log", ""));
         site.succeed(&pipeline(&url, "twice", "mail.log", "--allow-duplicates"));
@@ -121,10 +120,10 @@ fn files_are_not_imported_into_a_table_that_this_machine_has_loaded() {
         assert_eq!(count(), 3, "{kind:?}");
         site.succeed(&format!("{import} --allow-duplicates"));
         assert_eq!(count(), 6, "{kind:?}");
-        // No file is new, so no row can be imported twice.
+        // All files were imported before, so the import adds no row.
         site.succeed(&import);
-        // The import refuses `0.sql` and `z.sql`, which are files of this machine. It still imports
-        // the file of another machine between them, because that file has other attempts.
+        // The import refuses `0.sql` and `z.sql`, because they are files of this machine. It
+        // imports the file of another machine between them, because that file has other attempts.
         let another = "20260601_000000_mx9-00000000_000001_maillogsentinel_export.sql";
         site.succeed(&format!("cp sql/* {another}; cp {another} sql/0.sql"));
         site.succeed(&format!("cp {another} sql/; cp {another} sql/z.sql"));

@@ -51,7 +51,7 @@ fn migrate_adds_columns_to_tables_of_an_older_version_once() {
             "{kind:?}"
         );
         if kind != Kind::Sqlite {
-            // The old rows have no loader. The new rows have one.
+            // Only the new rows have a value in `loaded_by`.
             let loaders = "SELECT count(loaded_by) FROM maillogsentinel_events";
             assert_eq!(server.query(loaders).trim(), "3", "{kind:?}");
         }
@@ -91,7 +91,7 @@ fn partitions_are_made_by_load_and_dropped_by_prune() {
         format!("{{\"v\":1,\"type\":\"auth\",\"date\":\"{date}\",\"outcome\":\"failure\"}}\n")
     };
     let dates = ["2024-12-31T23:30:00-01:00", "2025-01-31T23:59:59Z", "2025-02-01T00:00:00Z"];
-    // The clock of a machine that has just booted can be wrong. This must not stop the load.
+    // Just after boot, the clock of a machine can be wrong. A wrong date must not stop the load.
     let wrong = ["1970-01-01T00:00:09Z", "9999-01-01T00:00:00Z"];
     site.write("records", &(wrong.map(event).concat() + &dates.map(event).concat()));
     let load = format!("mls-sql load --strict --url '{}' < records", server.url());
@@ -103,7 +103,7 @@ fn partitions_are_made_by_load_and_dropped_by_prune() {
                       WHERE inhparent = 'maillogsentinel_events'::regclass AND relname < 'maillogsentinel_events_2025_04' ORDER BY 1",
         )
     };
-    // The schema has made the partitions of the coming months, and prune makes them again.
+    // The schema creates the partitions of the next months. If one is missing, prune creates it.
     let this_month = chrono::Utc::now().format("maillogsentinel_events_%Y_%m").to_string();
     let has_this_month = || server.query("SELECT relname FROM pg_class").contains(&this_month);
     assert!(has_this_month());
@@ -118,7 +118,7 @@ fn partitions_are_made_by_load_and_dropped_by_prune() {
     prune("2025-01-31");
     assert_eq!(server.count("maillogsentinel_events"), 3);
     assert!(has_this_month());
-    // The catalog says what a partition holds. The name of the partition does not matter.
+    // mls-sql takes the dates of a partition from the catalog, not from its name.
     let _ = server.query(
         "ALTER TABLE maillogsentinel_events_2025_02 RENAME TO maillogsentinel_events_1999_01; \
          ALTER TABLE maillogsentinel_events_2025_01 RENAME TO \"it's \"\"old\"\"\"",

@@ -72,7 +72,7 @@ fn attempts_are_loaded_from_the_log_and_status_shows_the_progress() {
     assert!(said.contains("The database keeps its rows and its position in the log"), "{said}");
     front.succeeds(&[]);
     assert_eq!(count(&front), "5");
-    // Now the rows are older than the days to keep.
+    // Now the rows are older than `[retention]` allows.
     let conf = front.site.read("conf").replace("9000", "1");
     front.site.write("conf", &conf);
     let said = text(&front.run(&["--prune"]).stderr);

@@ -91,7 +91,7 @@ fn a_unit_without_a_pipeline_is_an_error_of_every_command_that_runs_it() {
 
 #[test]
 fn a_digest_that_cannot_be_sent_is_preceded_by_an_extraction_and_a_debug_run_shows_both() {
-    // Port 1 refuses: no mail server is there.
+    // No mail server listens on port 1.
     let mut front = Front::new(
         "conf",
         "[report]\nemail = a@example.test\nsmtp_host = 127.0.0.1\nsmtp_port = 1",
@@ -158,7 +158,7 @@ fn a_run_by_root_leaves_no_file_of_root() {
     for file in ["F", "F.lock", "state/state.offset", "x.log"] {
         assert_eq!(fs::metadata(dir.join(file)).unwrap().uid(), 65534, "{file}");
     }
-    // A link in a directory of the service cannot make root change another file.
+    // If the service makes a link to another file, `--purge` as root must not change that file.
     front.site.write("secret", "secret");
     std::os::unix::fs::symlink(dir.join("secret"), dir.join("F-20260101")).unwrap();
     front.succeeds(&["--yes", "--purge"]);

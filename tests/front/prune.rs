@@ -13,7 +13,7 @@ use crate::site::{Front, LOGIN};
 #[test]
 fn pruning_rotates_a_csv_with_old_rows_and_removes_it_when_all_of_them_are_old() {
     let mut front = Front::new("conf", "[retention]\ncsv_days = 10");
-    // The rows are from June 2026, because the dates in the log are not changed.
+    // The rows are from June 2026, so they are older than 10 days.
     front.site.log(3);
     front.succeeds(&[]);
     let said = front.succeeds(&["--prune"]);
@@ -28,8 +28,8 @@ fn pruning_rotates_a_csv_with_old_rows_and_removes_it_when_all_of_them_are_old()
         );
     };
     age(9);
-    // The CSV has old rows again, but a rotated file with the name of today exists. It is not
-    // overwritten.
+    // The CSV has old rows again, but a rotated file of today exists. `--prune` must not overwrite
+    // it.
     assert_eq!(front.run(&["--prune"]).status.code(), Some(75));
     front.site.write("F", "");
     front.succeeds(&["--prune"]);
@@ -70,7 +70,7 @@ impl Drop for Following {
     }
 }
 
-/// Waits until the CSV and its rotated files have this number of rows, and the CSV has some.
+/// Waits until the CSV has rows, and the CSV and its rotated files have `rows` rows in total.
 fn until_rows(front: &Front, rows: usize) {
     let begun = Instant::now();
     let count = |name: &str| {
@@ -92,7 +92,7 @@ fn pruning_a_followed_log_respects_the_days_and_keeps_each_row_once() {
     front.site.log(3);
     let mut pipeline = Following::new(&front);
     until_rows(&front, 3);
-    // All rows are old, and new ones arrive all the time.
+    // All rows are old. While `--prune` runs, new lines arrive in the log.
     let prune = |front: &mut Front| {
         let lines: Vec<_> = (0..200).map(|_| front.site.failures(1)).collect();
         let said = std::thread::scope(|scope| {
@@ -104,7 +104,7 @@ fn pruning_a_followed_log_respects_the_days_and_keeps_each_row_once() {
             });
             front.succeeds(&["--prune"])
         });
-        // If the pipeline has not yet noticed that its CSV is gone, it notices now.
+        // With this line, the pipeline notices that `--prune` has rotated the CSV.
         front.site.log(1);
         said
     };

@@ -1,4 +1,4 @@
-//! `--purge` moves the data away.
+//! `--purge` moves the data into an archive.
 
 use std::fs;
 
@@ -110,7 +110,7 @@ fn services_that_a_purge_stops_are_started_again_if_it_fails() {
         ),
     );
     let output = front.site.shell("unshare --mount bash script");
-    // The exit code is that of the purge, although the services cannot be started here.
+    // The purge fails with 73. The services cannot start, but the exit code must stay 73.
     assert_eq!(output.status.code(), Some(73), "{output:?}");
     let calls = front.site.read("calls");
     let stopped = "stop maillogsentinel-follow.service\nstart maillogsentinel-follow.service\n";

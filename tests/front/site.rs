@@ -6,7 +6,6 @@ use std::process::{Command, Output};
 
 use mls_tests::{Site, text};
 
-/// A site with a configuration, and a home directory for the caller.
 pub(crate) struct Front {
     pub(crate) site: Site,
     pub(crate) config: PathBuf,

@@ -93,8 +93,8 @@ fn a_number_that_is_needed_and_not_known_is_a_problem() {
     assert!(said.contains("rows that are not exported yet: unknown\n"), "{said}");
 }
 
-/// The service user can replace its state files by links. As root, the tools would follow
-/// them.
+/// The service user can replace its state files with links. If the tools ran as root, they would
+/// follow these links.
 #[test]
 fn root_is_refused_if_the_service_has_another_user() {
     if !is_root() {
@@ -172,7 +172,7 @@ fn status_has_one_line_about_alerts_and_counts_one_row() {
     let said = front.succeeds(&["--status"]);
     assert!(said.contains("F: 1 row, the last at 2026-06-01T"), "{said}");
     assert_eq!(said.matches("no alerts are mailed").count(), 1, "{said}");
-    // If alerts are mailed, the line of their job says so.
+    // If alerts are mailed, the status must not say that none are mailed.
     front.site.append("conf", "[report]\nemail = a@example.org\n");
     let said = text(&front.run(&["--status"]).stdout);
     assert!(!said.contains("alerts: maillogsentinel"), "{said}");

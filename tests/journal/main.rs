@@ -14,12 +14,11 @@ use mls_tests::{EXTRACT, Site, skip, text, tools};
 
 const REMOTE: &str = "/lib/systemd/systemd-journal-remote";
 
-/// The pipeline that reads the journal in the directory `journal`.
 fn pipeline() -> String {
     EXTRACT.replace("mail.log", "--journal --journal-directory journal")
 }
 
-/// A site for a test with a real journal, if this machine can write one.
+/// Returns a site. If this machine cannot write a journal, skips the test.
 fn new_site() -> Option<Site> {
     let is_possible = std::path::Path::new(REMOTE).exists() && mls_tests::has("journalctl");
     if !is_possible {
@@ -30,7 +29,7 @@ fn new_site() -> Option<Site> {
 
 const BOOT: &str = "0123456789abcdef0123456789abcdef";
 
-/// Adds entries to a journal file of one boot, one microsecond apart.
+/// Adds entries of one boot to a journal file. Their times are 1 µs apart.
 fn log(site: &Site, file: &str, from: u64, messages: &[&[u8]]) {
     let entries = (from..).zip(messages).map(|(n, message)| (n, n, *message)).collect::<Vec<_>>();
     log_at(site, file, BOOT, &entries);
@@ -91,7 +90,7 @@ fn numbers(n: u64) -> Vec<String> {
     (0..n).map(|n| format!("u{n}")).collect()
 }
 
-/// Runs the pipeline. Expects no message, and the rows of the first `n` failures.
+/// Runs the pipeline, which must print nothing. The CSV must have the first `n` failures.
 fn assert_reads(site: &Site, n: u64) {
     let output = site.shell(&pipeline());
     let found = (output.status.code(), text(&output.stderr), users(site));
@@ -350,7 +349,7 @@ fn sigterm_ends_the_run_while_the_journal_is_quiet() {
 fn the_journal_continues_after_the_last_second_that_the_legacy_version_read() {
     let Some(site) = new_site() else { return };
     log(&site, "a.journal", 0, &slices(&failures(0, 3)));
-    // These entries are one second later, and one microsecond apart.
+    // These two entries are one second later than the first three.
     log(&site, "a.journal", 1_000_000, &slices(&failures(3, 2)));
     site.write("S", "1780272000");
     for _ in 0..2 {
@@ -375,14 +374,13 @@ fn directory_of_several_machines_is_refused_and_a_directory_for_each_is_read() {
     log_of(&site, "remote-a.journal", BOOT, &sender('a'), &[entry(1)]);
     let first = site.shell(&pipeline());
     assert_eq!((first.status.code(), users(&site)), (Some(0), vec!["u1".to_owned()]));
-    // An older entry of a second machine arrives late.
+    // The next entry is older, and comes from a second machine.
     log_of(&site, "remote-b.journal", &"b".repeat(32), &sender('b'), &[entry(0)]);
     let output = site.shell(&pipeline());
     let messages = text(&output.stderr);
     assert_eq!(output.status.code(), Some(75), "{messages}");
     assert!(messages.contains("give each machine its own directory"), "{messages}");
     assert_eq!(users(&site), ["u1"]);
-    // Give each machine its own directory.
     let moved = site
         .shell("mkdir journal/b && mv journal/remote-b.journal journal/b/ && mv journal journals");
     assert!(moved.status.success());

@@ -6,8 +6,8 @@ use mls_tests::{Site, text};
 
 use crate::{BOOT, failures, log_at, new_site, numbers, users};
 
-/// Writes the same failures to the log and to the journal, half a second apart. In the log, each
-/// has a time that is a little later than in the journal.
+/// Writes the same failures to the log and to the journal, one every half second. The time in the
+/// log is 0.3 ms later than in the journal.
 fn log_in_both(site: &Site, from: u64, n: u64) {
     let messages = failures(from, n);
     for (user, message) in (from..).zip(&messages) {
@@ -49,7 +49,7 @@ fn switching_between_log_and_journal_neither_loses_nor_doubles_a_failure() {
             let said = extract_from(&site, source);
             assert_eq!((said, users(&site)), (String::new(), numbers(n)), "{source}");
         }
-        // Lines that are written between the last run and the switch.
+        // These lines are written after the last run and before the switch.
         log_in_both(&site, n, 2);
         n += 2;
     }

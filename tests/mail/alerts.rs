@@ -33,8 +33,8 @@ fn an_alert_is_mailed_once_for_a_key_and_its_time() {
             .contains("alert: 3 failed logins from 192.0.2.1 (3/10m)")
     );
 
-    // The second run finds no new alert. A failure within ten minutes after the alert causes no
-    // alert either, but later failures do.
+    // A second run finds no new alert. A failure within ten minutes after the alert causes no
+    // second alert. Later failures cause alerts.
     assert_eq!(site.alerts().out, "");
     site.append(&row(&at(25), "d"));
     assert_eq!(site.alerts().out, "");

@@ -23,14 +23,14 @@ fn every_attempt_is_in_exactly_one_digest() {
     let mut site = Site::new(&json!({}), &[]);
     site.append(&(row("2026-06-01 10:00", "a") + &row("2026-06-01 10:00", "b")));
     assert_eq!(site.digest(&SINCE_LAST).code, 0);
-    // A late attempt, and an attempt that the sink is still writing.
+    // An attempt with an older date, and a row that the sink has only half written.
     site.append(&row("2026-05-01 10:00", "late"));
     site.append("mail,2026-06-01 10:0");
     assert_eq!(site.digest(&SINCE_LAST).code, 0);
     site.append("1,192.0.2.1,whole,null,OK,CN,1,O\n");
 
-    // No server accepts mail for a while. Then the waiting digest is sent unchanged, and a second
-    // digest has the later attempts.
+    // Without a mail server, the digest waits. When a server runs again, this digest is sent
+    // unchanged. A second digest has the later attempts.
     site.stop();
     assert_eq!(site.digest(&SINCE_LAST).code, 75);
     site.append(&row("2026-06-01 10:02", "meanwhile"));
@@ -45,7 +45,7 @@ fn every_attempt_is_in_exactly_one_digest() {
     // A name is new if no earlier digest had it.
     assert!(text(&messages[1].0).contains("before):\n   1. meanwhile"), "{}", text(&messages[1].0));
 
-    // Without new attempts, the digest is empty.
+    // Without new attempts, a digest with a total of 0 is sent.
     assert_eq!(site.digest(&SINCE_LAST).code, 0);
     assert_eq!(total(&site.messages()[2].0), "0");
 }
@@ -134,7 +134,6 @@ fn named(site: &Site, users: &[&str]) -> Vec<String> {
     site.messages().iter().map(|(message, _)| named(message).join(" ")).collect()
 }
 
-/// The recipients of each message.
 fn recipients(site: &Site) -> Vec<Value> {
     site.messages().into_iter().map(|(_, envelope)| envelope["to"].clone()).collect()
 }
@@ -155,14 +154,14 @@ fn rows_of_a_csv_that_existed_only_between_two_digests_are_in_the_second() {
     rotate(&site, &[".1", ""]);
     site.append(&(row("2026-06-01 10:00", "third") + &row("2026-06-01 10:00", "fourth")));
     rotate(&site, &[".2", ".1", ""]);
-    // A copy of the file is not a rotation.
+    // A copy with the name `csv.copy` is not a rotated file.
     fs::copy(site.csv().with_extension("csv.2"), site.csv().with_extension("csv.copy")).unwrap();
     site.append(&row("2026-06-01 10:00", "fifth"));
     let run = site.digest(&SINCE_LAST);
     assert_eq!((run.code, run.err.as_str()), (0, ""));
     let users = ["first", "second", "third", "fourth", "fifth"];
     assert_eq!(named(&site, &users), ["first", "second third fourth fifth"]);
-    // One of the rotated files was compressed in between.
+    // Between two digests, one of the rotated files is compressed.
     site.append(&row("2026-06-01 10:00", "sixth"));
     rotate(&site, &[".3", ".2", ".1", ""]);
     site.append(&row("2026-06-01 10:00", "seventh"));
@@ -224,7 +223,7 @@ fn compress(site: &Site, program: &str, name: &str) {
 fn digest_continues_in_a_csv_that_was_compressed_since_the_last_one() {
     for program in ["gzip", "xz"] {
         let site = Site::new(&json!({}), &[]);
-        // The dates do not matter: the position decides.
+        // The digest continues at a position, not at a date.
         site.append(&row("2020-06-01 10:00", "first"));
         assert_eq!(site.digest(&SINCE_LAST).code, 0);
         site.append(&row("2020-06-01 10:00", "second"));
@@ -359,13 +358,13 @@ fn a_recipient_that_cannot_be_reached_does_not_delay_the_digests_of_others() {
         assert_eq!(run.code, 75, "{}", run.err);
         site.append(&row("2026-06-01 10:00", "second"));
     }
-    // A try soon after makes no digest; a day later, a digest is due.
+    // The second run, soon after the first, makes no digest. One day later, a digest is due.
     assert_eq!(named(&site, &["first", "second"]), ["first"]);
     days_later(&site, 1);
     assert_eq!(site.digest(&SINCE_LAST).code, 75);
     assert_eq!(named(&site, &["first", "second"]), ["first", "second"]);
     assert_eq!(recipients(&site), [json!(["admin@example.com"]), json!(["admin@example.com"])]);
-    // There is room again: both are sent, each with its own attempts.
+    // full@example.com has space again. It gets both waiting digests, then a new digest.
     site.serve(&json!({}), &[]);
     site.configure_also(email);
     site.append(&row("2026-06-01 10:00", "third"));
@@ -390,8 +389,8 @@ fn a_digest_whose_content_is_refused_is_given_up_when_a_later_one_is_accepted() 
     site.append(&row("2026-06-01 10:00", "third"));
     let run = site.digest(&SINCE_LAST);
     assert_eq!((run.code, run.err.contains(given_up)), (69, true), "{}", run.err);
-    // The server refused two messages, accepted one, and refused one. This test server also keeps
-    // refused messages. A retry makes no new digest.
+    // The server refused two messages, accepted one, and refused one. It stores refused messages
+    // too. The third run only sent GTUBE again, so no digest has `third`.
     let users = ["GTUBE", "second", "third"];
     assert_eq!(named(&site, &users), ["GTUBE", "GTUBE", "second", "GTUBE"]);
     let run = site.digest(&SINCE_LAST);
@@ -399,7 +398,7 @@ fn a_digest_whose_content_is_refused_is_given_up_when_a_later_one_is_accepted() 
     assert_eq!(named(&site, &users)[4], "third");
 }
 
-/// Whether admin@example.com has the only message, according to the ledger.
+/// Whether the ledger says that only admin@example.com got the first message.
 fn is_delivered(ledger: &str) -> bool {
     let ledger: Value = serde_json::from_str(ledger).unwrap();
     ledger["messages"][0]["delivered"] == json!(["admin@example.com"])

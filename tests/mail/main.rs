@@ -1,5 +1,5 @@
-//! Delivers mail to a real server on loopback, which accepts, refuses, defers, stalls or drops it.
-//! Python's `email` reads the mail back. Needs python3-aiosmtpd and openssl.
+//! Delivers mail to a real SMTP server, which accepts, refuses or defers the mail, does not answer,
+//! or closes the connection. Python's `email` parses the mail. Needs python3-aiosmtpd and openssl.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
@@ -109,7 +109,7 @@ fn hostile_headers_names_and_lines_stay_correct_mime() {
     ]
     .concat();
     mls_state::atomic::write(&csv, rows.as_bytes(), 0o600).unwrap();
-    // A value of two lines in the configuration could add a header.
+    // The value of `subject_prefix` has two lines. The second line must not become a header.
     site.configure_also(
         "email = admin@example.com\nsubject_prefix = [é]\n  Bcc: victim@example.com\n",
     );
@@ -188,7 +188,7 @@ fn after_repeated_deferrals_a_later_run_sends_the_rest() {
     assert_eq!(envelope["to"], json!(["slow@example.com"]));
 }
 
-/// Expects that no mail arrives, and that another run may succeed.
+/// Sends a digest, which must exit with 75 (try later). No mail must arrive.
 fn fails_for_now(site: &Site) {
     site.append(&row("2026-06-01 10:00", "a"));
     let run = site.digest(&ONE_DAY);
@@ -244,7 +244,7 @@ fn tls_and_starttls_require_a_certificate_of_a_known_authority() {
         assert_eq!((run.code, run.err.as_str()), (0, ""), "{option}");
         assert_eq!(site.messages()[0].1["tls"], true);
 
-        // Another authority, which did not sign the certificate.
+        // Trust only an authority that did not sign the certificate.
         fs::rename(site.dir.path().join("cert.pem"), site.dir.path().join("ca.pem")).unwrap();
         site.append(&row("2026-06-01 11:00", "b"));
         let run = site.digest(&ONE_DAY);
@@ -326,7 +326,7 @@ fn a_password_comes_from_a_file_that_only_its_owner_may_read() {
     assert!(run.err.contains("535") && !run.err.contains("wrong"), "{}", run.err);
 }
 
-/// Makes the digest that `$@` describes.
+/// Creates the digest with the arguments `$@`.
 const MESSAGE: &str = "mls-report --config mls.conf --timezone UTC --format mail \"$@\"";
 
 #[test]

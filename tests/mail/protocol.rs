@@ -1,4 +1,4 @@
-//! The needs of other and of older mail servers.
+//! What mls-mail must do for other and for older mail servers.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -31,7 +31,7 @@ fn login_of_an_old_server_is_understood() {
     assert_eq!(site.messages().len(), 1);
 }
 
-/// Answers each command of a session with the next of these replies. Returns the commands.
+/// Sends each of `replies`, and reads one command after each reply. Returns the commands.
 fn play(mut stream: TcpStream, replies: &[&str]) -> Vec<String> {
     let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
     let mut commands = Vec::new();
@@ -61,7 +61,7 @@ fn server_that_asks_for_the_login_again_gets_it_and_nothing_is_sent_before_it_ag
             secret.display()
         ));
         let run = site.run("mls-mail --config mls.conf --smtp-timeout 1 --test", &[]);
-        // The server closes the connection after the last reply.
+        // The server closes the connection after the last reply, so the run fails.
         assert_eq!(run.code, 75, "{}", run.err);
         let commands = server.join().unwrap();
         assert_eq!(commands[1..3], [format!("AUTH PLAIN {login}"), login.to_owned()]);

@@ -11,17 +11,15 @@ use tempfile::TempDir;
 pub(crate) const HEADER: &str =
     "server,date,ip,user,hostname,reverse_dns_status,country_code,asn,aso\n";
 
-/// The Python that has Debian's packages.
+/// Debian's Python, which finds the modules of Debian packages.
 pub(crate) const PYTHON: &str = "/usr/bin/python3";
 
-/// A mail server in its own directory, and the configuration of the tools that use it.
 pub(crate) struct Site {
     pub(crate) dir: TempDir,
     pub(crate) server: Option<Child>,
     pub(crate) settings: String,
 }
 
-/// The result of a run.
 pub(crate) struct Run {
     pub(crate) code: i32,
     pub(crate) out: String,
@@ -29,7 +27,7 @@ pub(crate) struct Run {
 }
 
 impl Site {
-    /// A server that follows `script`.
+    /// Starts a server that answers as `script` says.
     pub(crate) fn new(script: &Value, options: &[&str]) -> Self {
         let mut site =
             Self { dir: tempfile::tempdir().unwrap(), server: None, settings: String::new() };
@@ -40,12 +38,11 @@ impl Site {
         site
     }
 
-    /// A configuration without a server.
     pub(crate) fn without_server() -> Self {
         Self { dir: tempfile::tempdir().unwrap(), server: None, settings: String::new() }
     }
 
-    /// Ends the server that runs and starts another one.
+    /// Stops the server, if one runs, and starts a new server.
     pub(crate) fn serve(&mut self, script: &Value, options: &[&str]) {
         self.stop();
         let mut server = Command::new(PYTHON)
@@ -71,7 +68,7 @@ impl Site {
         }
     }
 
-    /// Writes the configuration: the server, and more keys for the test.
+    /// Writes a configuration with the keys of `server`.
     pub(crate) fn configure(&mut self, server: &str) {
         server.clone_into(&mut self.settings);
         self.configure_also("email = admin@example.com\n");
@@ -104,7 +101,7 @@ impl Site {
         self.run("mls-report --config mls.conf --timezone UTC --format mail \"$@\" | mls-mail --config mls.conf --smtp-timeout 2", args)
     }
 
-    /// Mails the alerts, without a pause between two mails, and prints their records.
+    /// Mails the alerts without a pause between two mails. Prints the records of the alerts.
     pub(crate) fn alerts(&self) -> Run {
         self.run(
             "mls-alert --config mls.conf --timezone UTC --framed | tee records | \
@@ -124,7 +121,7 @@ impl Site {
         }
     }
 
-    /// A pipeline that is not started yet. A bare name in it is a file in the directory.
+    /// A pipeline that is not started. Its working directory is `dir`.
     pub(crate) fn command(&self, pipeline: &str, args: &[&str]) -> Command {
         let path = format!("{}:{}", mls_tests::tools().display(), std::env::var("PATH").unwrap());
         let mut command = Command::new("bash");
@@ -149,7 +146,7 @@ impl Site {
             .collect()
     }
 
-    /// Makes a certificate authority that only this test knows, and its certificate for localhost.
+    /// Creates a certificate authority, and a certificate for localhost that this authority signs.
     pub(crate) fn make_certificates(&self) {
         let run = |args: &[&str]| {
             let output =
@@ -183,7 +180,7 @@ impl Site {
         .concat());
     }
 
-    /// Replaces the certificate by one that expired in 2021.
+    /// Replaces the certificate with a certificate that expired in 2021.
     pub(crate) fn let_certificate_expire(&self) {
         let script = "openssl req -new -key key.pem -subj /CN=localhost -out req.pem && : > index && echo 01 > serial && \
             printf '[ca]\ndefault_ca=a\n[a]\ndatabase=index\nserial=serial\nnew_certs_dir=.\ndefault_md=sha256\npolicy=p\n\
@@ -204,7 +201,7 @@ impl Drop for Site {
     }
 }
 
-/// A message as Python reads it.
+/// Parses a message with Python.
 pub(crate) fn parse(raw: &[u8]) -> Value {
     let mut python = Command::new(PYTHON)
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/mail/parse.py"))

@@ -1,5 +1,5 @@
-//! Suspicious logins: `mls-alert --framed | mls-mail` mails each once, even if any process dies at
-//! any time.
+//! Suspicious logins: `mls-alert --framed | mls-mail` must mail each login once, even if a process
+//! is killed at any moment.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
@@ -42,7 +42,7 @@ fn before(at: chrono::DateTime<chrono::Utc>, minutes: i64) -> String {
     (at - chrono::TimeDelta::minutes(minutes)).format("%Y-%m-%d %H:%M").to_string()
 }
 
-/// An address fails on three names and logs in as `user` four minutes later.
+/// An address fails to log in with three names. Four minutes later, it logs in as `user`.
 fn guess(site: &Site, ip: &str, user: &str, minutes: i64) {
     // Read the clock only once, because the minute may end between two reads.
     let now = chrono::Utc::now();
@@ -159,7 +159,7 @@ fn suspicious_logins_come_first_in_a_mail_and_do_not_wait_for_alerts_about_failu
     assert!(body.starts_with("30 accounts to check now\n\n  u0\n"), "{body}");
     assert!(body.find("  u29\n") < body.find("1 failed login of user "), "{body}");
     assert!(body.contains("1 failed login of user 203.0.113.0-0 (1/10m)"), "{body}");
-    // The next alerts wait until the period ends.
+    // The ten minutes are not over, so the next alert waits.
     guess(&site, "203.0.113.200", "u200", 5);
     run(&once_in_ten_minutes);
     assert_eq!(site.messages().len(), 2);
@@ -185,7 +185,7 @@ fn a_hostile_user_name_stays_text() {
     );
 }
 
-/// The users that each Message-ID reports.
+/// Returns the reported users of each message, by Message-ID.
 fn reported(site: &Site) -> BTreeMap<String, BTreeSet<String>> {
     let mut reported = BTreeMap::new();
     for (message, _) in site.messages() {
@@ -196,7 +196,7 @@ fn reported(site: &Site) -> BTreeMap<String, BTreeSet<String>> {
     reported
 }
 
-/// The stages of a pipeline as separate processes.
+/// Starts each stage of a pipeline as a process.
 fn start(site: &Site, pipeline: &str) -> Vec<Child> {
     let mut stages: Vec<Child> = Vec::new();
     for stage in pipeline.split(" | ") {
@@ -280,7 +280,7 @@ fn in_follow_mode_a_login_is_reported_as_soon_as_the_log_has_it() {
     let elapsed = begun.elapsed();
     println!("reported after {elapsed:?}");
     assert!(line.contains("\"kind\":\"guessed\",\"key\":\"dora\""), "{line}");
-    // This takes two seconds on a machine that is not busy.
+    // On a machine that is not busy, the alert comes after two seconds.
     assert!(elapsed < Duration::from_secs(20), "{elapsed:?}");
     for mut stage in stages {
         stage.kill().unwrap();

@@ -1,9 +1,9 @@
-//! A disk whose writes and flushes are recorded, so that a power failure at any moment can be replayed.
+//! A disk that records writes and flushes, so that a test can replay a power failure at any moment.
 //!
-//! The disk is a file in a FUSE file system of this process. A loop device reads and writes it, and
-//! the kernel's own ext4, XFS or btrfs is mounted on that device. A flush of the device arrives
-//! here as an fsync of the file. Data that was written before the last flush survives a power
-//! failure. Of later data, each sector of 512 bytes survives or not.
+//! The disk is a file in a FUSE file system of this process. A loop device reads and writes the
+//! file, and the kernel mounts ext4, XFS or btrfs on the device. A flush of the device arrives here
+//! as an fsync of the file. Data that was written before the last flush survives a power failure.
+//! After the flush, each written sector of 512 bytes may be lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -21,17 +21,16 @@ use fuser::{
 use tempfile::TempDir;
 use testdata::random::Random;
 
-/// The unit that a disk writes completely or not at all.
+/// The size of a sector in bytes. A disk writes a sector completely or not at all.
 const SECTOR: usize = 512;
 
 type Sector = [u8; SECTOR];
 
-/// The content of a disk. A sector that is missing holds zeros.
+/// The content of a disk. A sector that is not in the map contains only zeros.
 #[derive(Clone, Default)]
 pub(crate) struct Content(BTreeMap<u64, Sector>);
 
 impl Content {
-    /// Reads an image file.
     fn load(image: &Path) -> Self {
         let mut content = Self::default();
         let mut file = File::open(image).unwrap();
@@ -76,7 +75,6 @@ impl Content {
         data
     }
 
-    /// Writes an image file of `size` bytes.
     pub(crate) fn store(&self, image: &Path, size: u64) {
         let mut file = File::create(image).unwrap();
         file.set_len(size).unwrap();
@@ -99,27 +97,26 @@ fn write_at(file: &mut File, sector: u64, data: &[u8]) {
     file.write_all(data).unwrap();
 }
 
-/// The operations on the disk.
 #[derive(Clone)]
 enum Operation {
     Write { offset: u64, data: Arc<[u8]> },
     Flush,
 }
 
-/// A disk at a moment, and the operations after it.
+/// The content of a disk at the start of a recording, and all later operations.
 pub(crate) struct Recording {
     size: u64,
     before: Content,
     operations: Vec<Operation>,
 }
 
-/// The disk while it is in use.
+/// The content of the disk now, and the operations so far.
 struct Live {
     content: Content,
     operations: Vec<Operation>,
 }
 
-/// A disk that records. It ends with [`Recorder::finish`].
+/// A disk that records its operations until [`Recorder::finish`].
 pub(crate) struct Recorder {
     size: u64,
     before: Content,
@@ -128,7 +125,7 @@ pub(crate) struct Recorder {
     directory: TempDir,
 }
 
-/// Returns the number of operations so far.
+/// A clock that counts the operations on the disk.
 #[derive(Clone)]
 pub(crate) struct Clock(Arc<Mutex<Live>>);
 
@@ -139,7 +136,7 @@ impl Clock {
 }
 
 impl Recorder {
-    /// Begins with the content of an image file.
+    /// Starts a disk with the content of an image file.
     pub(crate) fn start(image: &Path) -> Self {
         let size = image.metadata().unwrap().len();
         let before = Content::load(image);
@@ -161,7 +158,7 @@ impl Recorder {
         Clock(Arc::clone(&self.live))
     }
 
-    /// Ends the recording. Nobody may use the device any longer.
+    /// Ends the recording. The caller must unmount and detach the loop device before the call.
     pub(crate) fn finish(self) -> Recording {
         self.session.umount_and_join().unwrap();
         let operations = std::mem::take(&mut self.live.lock().unwrap().operations);
@@ -175,7 +172,7 @@ pub(crate) struct State {
     pub(crate) moment: usize,
     pub(crate) content: Content,
     pub(crate) size: u64,
-    /// The number of lost writes, and of writes that were lost in part.
+    /// The number of writes that were lost completely (`lost`) or in part (`torn`).
     pub(crate) lost: usize,
     pub(crate) torn: usize,
 }
@@ -183,18 +180,18 @@ pub(crate) struct State {
 /// What a disk does with writes that were not flushed.
 #[derive(Clone, Copy)]
 enum Cache {
-    /// It wrote all of them.
+    /// All of the writes are on the disk.
     Written,
-    /// It wrote none of them.
+    /// No write is on the disk.
     Dropped,
-    /// It wrote some, in any order.
+    /// Some writes are on the disk, in any order.
     Reordered,
-    /// It wrote some, and some of them only in part.
+    /// Some writes are on the disk completely, others only in part.
     Torn,
 }
 
 impl Recording {
-    /// States after power failures at `count` random moments, in order.
+    /// Returns the disk after each of `count` power failures at random moments, in order of time.
     pub(crate) fn states(&self, count: usize, random: &mut Random) -> impl Iterator<Item = State> {
         let mut moments = BTreeSet::new();
         let most = self.operations.len();
@@ -266,7 +263,7 @@ struct Disk {
 
 const FILE: INodeNo = INodeNo(2);
 
-/// How long the kernel may cache attributes. They do not change by themselves.
+/// How long the kernel may cache attributes. They never change.
 const FOREVER: Duration = Duration::from_hours(1);
 
 impl Disk {

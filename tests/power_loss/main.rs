@@ -1,14 +1,14 @@
-//! The power fails at any moment, and the disk keeps any part of the data that was not flushed.
-//! After the next run, everything is counted exactly once.
+//! Simulates power failures at random moments. The disk loses any part of the data that was not
+//! flushed. After the next run, everything must be counted exactly once.
 //!
-//! A pipeline works on a file system of the kernel (ext4 in its three data modes, XFS, btrfs) whose
-//! disk records every write and flush, see [`disk`]. Then the test restores the disk to random
-//! moments. Writes since the last flush are lost, reordered, or torn between sectors. The kernel
-//! recovers the file system, the pipeline runs again, and the result must be exact. Effects outside
-//! the disk, such as delivered mail, stay.
+//! A pipeline works on ext4 (in its three data modes), XFS or btrfs. The disk below records every
+//! write and flush, see [`disk`]. Then the test restores the disk to random moments of the
+//! recording. Writes after the last flush are lost, reordered, or torn between sectors. The kernel
+//! recovers the file system, the pipeline runs again, and the result must be exact. A mail that was
+//! delivered before the power failure stays delivered.
 //!
-//! `MLS_STATES` is the number of states over all file systems and pipelines. The test needs root,
-//! FUSE, loop devices, and the mkfs of each file system.
+//! `MLS_STATES` is the total number of power failures. The test needs root, FUSE, loop devices, and
+//! the mkfs of each file system.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -31,23 +31,22 @@ use mls_tests::{has, is_root, skip};
 use testdata::random::Random;
 use volume::{BTRFS, EXT4_JOURNAL, EXT4_ORDERED, EXT4_WRITEBACK, Kind, Mount, XFS};
 
-/// The output of a pipeline on the disk, and the check that it is exact.
+/// Pipelines that write to the disk, and the check of their output.
 struct Subject {
     name: &'static str,
-    /// The shell commands of one round. Each may be killed.
+    /// The steps of one round. The test may kill each step.
     work: &'static [Work],
-    /// Expects the result after the next run.
+    /// Expects an exact result after the run that follows the power failure.
     check: fn(&Service),
 }
 
-/// A part of a round.
+/// A step of a round.
 #[derive(Clone, Copy)]
 enum Work {
     /// The pipeline of a unit.
     Unit(&'static str),
-    /// A shell command.
     Shell(&'static str),
-    /// The tool rotates the CSV to the next name.
+    /// mls-csv rotates the CSV to a new name, such as `F-20260101`.
     Rotate,
 }
 
@@ -99,7 +98,7 @@ const SUBJECTS: [Subject; 6] = [
     },
 ];
 
-/// The number of states for each subject on each file system.
+/// The number of power failures for each subject on each file system.
 fn states() -> usize {
     let all = std::env::var("MLS_STATES").map_or(90, |count| count.parse::<usize>().unwrap());
     all.div_ceil(5 * SUBJECTS.len())
@@ -131,15 +130,15 @@ fn run_or_kill(service: &Service, script: &str, patience: Option<Duration>) {
     shell.wait().unwrap();
 }
 
-/// Writes and syncs another file on the disk, so that the file system commits while the subject
-/// works.
+/// Writes and syncs another file on the disk again and again, so that the file system also commits
+/// while a pipeline runs.
 fn disturb(directory: &Path, is_over: &AtomicBool) {
     let path = directory.join("noise");
     for n in 0_u64.. {
         if is_over.load(Ordering::Relaxed) {
             return;
         }
-        // The file system may be full or unmounted, which is not tested here.
+        // Ignore errors: the file system may be full or unmounted.
         if let Ok(file) = std::fs::File::create(&path) {
             let _ = std::io::Write::write_all(&mut &file, &n.to_le_bytes().repeat(200));
             let _ = file.sync_all();
@@ -148,7 +147,7 @@ fn disturb(directory: &Path, is_over: &AtomicBool) {
     }
 }
 
-/// Lets the subject work for some rounds on a disk that records, and returns the record.
+/// Runs six rounds of the subject on a disk that records, and returns the recording.
 fn record(kind: Kind, subject: &Subject, service: &mut Service, random: &mut Random) -> Recording {
     let data = service.path().join("data");
     let scratch = tempfile::tempdir().unwrap();
@@ -174,7 +173,7 @@ fn record(kind: Kind, subject: &Subject, service: &mut Service, random: &mut Ran
     recorder.finish()
 }
 
-/// Simulates a power failure at random moments of a record. Returns the number of lost writes.
+/// Simulates power failures at random moments of a recording. Counts the lost and torn writes.
 fn replay(
     kind: Kind,
     subject: &Subject,

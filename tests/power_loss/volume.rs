@@ -1,4 +1,4 @@
-//! File systems of the kernel on a recorded disk, and on the same disk after a power failure.
+//! Mounts file systems on a disk that records, and on the disk after a power failure.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -19,14 +19,14 @@ pub(crate) struct Kind {
     make: &'static [&'static str],
     size: u64,
     options: &'static str,
-    /// The command that restores a superblock of which only some sectors were written.
+    /// The command that replaces a damaged superblock by its copy.
     ///
-    /// The superblocks of ext4 and btrfs have several sectors and one checksum, so the kernel does not mount
-    /// such a file system. The command restores the superblock from a copy. That of XFS has one sector.
+    /// In ext4 and btrfs, the superblock has several sectors and one checksum. If only some sectors
+    /// were written, the kernel refuses to mount. In XFS, the superblock has one sector.
     repair: &'static [&'static str],
 }
 
-/// Commits of the journal come often, so that they fall between two calls of a tool.
+/// `commit=1`: the journal commits each second, so some commits come while a tool runs.
 const EXT4: Kind = Kind {
     name: "ext4 data=ordered",
     file_system: "ext4",
@@ -68,7 +68,7 @@ impl Kind {
         format!("mkfs.{}", self.file_system)
     }
 
-    /// Makes an empty file system on a disk that records from then on.
+    /// Makes an empty file system on a disk that records all later operations.
     pub(crate) fn make(self, directory: &Path) -> Recorder {
         let image = directory.join("empty");
         std::fs::File::create(&image).unwrap().set_len(self.size).unwrap();
@@ -80,17 +80,17 @@ impl Kind {
     }
 }
 
-/// Lets only this thread and its children see what this thread mounts from now on.
+/// Hides the mounts of this thread from all programs except the children of this thread.
 ///
-/// Programs that run at the same time, such as containers, start with a copy of the mounts that they see.
-/// A file system in such a copy stays in use after it is unmounted here.
+/// Other programs, such as containers, start with a copy of all mounts that they see. If the copy
+/// has a file system of this thread, the file system stays in use although this thread unmounts it.
 pub(crate) fn hide_mounts() {
     unshare(CloneFlags::CLONE_NEWNS).unwrap();
     let flags = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
     nix::mount::mount(None::<&str>, "/", None::<&str>, flags, None::<&str>).unwrap();
 }
 
-/// A file system that is mounted until this is dropped.
+/// A mounted file system. It is unmounted when this value is dropped.
 pub(crate) struct Mount {
     kind: Kind,
     device: PathBuf,
@@ -105,7 +105,7 @@ impl Mount {
         Self { kind, device, at: at.to_owned() }
     }
 
-    /// Mounts the disk after a power failure; the kernel recovers the file system first.
+    /// Mounts the disk after a power failure. If the mount fails, repairs the superblock.
     pub(crate) fn state(kind: Kind, state: &State, directory: &Path, at: &Path) -> Self {
         let image = directory.join("image");
         state.content.store(&image, state.size);
@@ -121,17 +121,17 @@ impl Mount {
     }
 }
 
-/// Gives a file a loop device.
+/// Attaches a file to a loop device. Returns the path of the device.
 fn attach(image: &Path) -> PathBuf {
     let output = run(Command::new("losetup").args(["--find", "--show"]).arg(image));
     assert_success(&output);
     PathBuf::from(text(&output.stdout).trim_end())
 }
 
-/// Restores the superblock, as a machine or its administrator does after such a power failure.
+/// Repairs the superblock. On a real machine, this happens at boot, or the administrator does it.
 fn repair(kind: Kind, device: &Path) {
     let output = run(Command::new(kind.repair[0]).args(&kind.repair[1..]).arg(device));
-    // e2fsck(8) ends with 1 or 2 if it restored something, and btrfs-rescue(8) with 2.
+    // Exit codes after a repair: 1 or 2 from e2fsck(8), 2 from btrfs-rescue(8).
     let restored = if kind.file_system == "ext4" { 1..=2 } else { 2..=2 };
     let said = text(&output.stdout) + &text(&output.stderr);
     let code = output.status.code().unwrap_or(-1);
@@ -147,11 +147,11 @@ fn mount(kind: Kind, device: &Path, at: &Path) -> Output {
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        // A stage of a pipeline that was killed may hold the file system for a moment.
+        // If a stage of a pipeline was killed, it may use the file system for a moment.
         insist(Command::new("umount").arg("-q").arg(&self.at));
         if self.kind.file_system == "btrfs" {
-            // The next disk has the same identifier and may have older data. The kernel would
-            // refuse to mount it, so let the kernel forget this device.
+            // The next disk has the same identifier and may have older data. If the kernel
+            // remembers this device, it refuses to mount the next disk.
             insist(
                 Command::new("btrfs").args(["-q", "device", "scan", "--forget"]).arg(&self.device),
             );

@@ -31,7 +31,7 @@ fn no_line_continues_or_repeats_a_line_before_one_that_is_too_long() {
     for (before, skipped, after, rows) in [
         (&*whole, "", "2026-06-01T00:01:00Z vm last message repeated 7 times\n", 1),
         (&format!("{part}\n"), "", &last(failure), 0),
-        // The first part of a line is skipped. The last part must not be read as a line.
+        // The first part of a line is skipped, so the last part must not be read as a line.
         ("", part, &last(&format!("postfix/smtpd[7]: warning: {failure}")), 0),
         (
             "",
@@ -148,7 +148,7 @@ fn an_incomplete_gzip_file_is_read_with_a_gap_after_an_hour() {
     let rows = site.read("F").lines().count() - 1;
     assert!((1000..4000).contains(&rows), "{rows}");
     assert!(site.read("F").lines().last().unwrap().contains(",u4000,"));
-    // The gap is reported once.
+    // The run before has reported the gap, so this run reports nothing.
     assert_eq!(text(&site.shell(mls_tests::EXTRACT).stderr), "");
 }
 

@@ -1,5 +1,5 @@
-//! Lines that belong to an earlier line: the parts of a line of Kubernetes or Docker, and counts of
-//! repetitions.
+//! Lines that belong to an earlier line: the parts of a line of Kubernetes or Docker, and `last
+//! message repeated 2 times`.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ use crate::{gzip, make_old, rename};
 const PARTS: &str =
     "mls-tail --framed --cursor-file S mail.log | mls-parse | mls-csv --append F --cursor-file S";
 
-/// A failure in parts, as Kubernetes logs it, with a reason of `reason` bytes that are not UTF-8.
+/// One failure, split into parts by Kubernetes. `reason` bytes of the line are not UTF-8.
 fn failure_in_parts(user: &str, reason: usize) -> Vec<Vec<u8>> {
     let line = [
         b"postfix/smtpd[7]: warning: unknown[192.0.2.1]: SASL LOGIN authentication failed: ",
@@ -26,7 +26,7 @@ fn failure_in_parts(user: &str, reason: usize) -> Vec<Vec<u8>> {
     parts.iter().enumerate().map(text).collect()
 }
 
-/// A failure in parts, as Docker logs it.
+/// One failure, split into parts by Docker.
 fn failure_in_objects(user: &str, reason: usize) -> Vec<Vec<u8>> {
     let reason = "x".repeat(reason);
     let line = format!(
@@ -93,7 +93,7 @@ fn a_line_in_parts_is_read_once_wherever_runs_and_rotation_cut_it() {
 fn a_line_of_the_other_stream_between_two_parts_is_read_and_so_are_the_parts() {
     let streams = ["stdout", "stderr"];
     for (unfinished, next) in streams.iter().flat_map(|one| streams.map(|other| (*one, other))) {
-        // The next run can read the parts again, or they are too long, or they are lost.
+        // The next run can read the parts again, the parts are too long, or the parts are lost.
         for (reason, is_lost) in [(100, false), (40_000, false), (300_000, false), (40_000, true)] {
             let what = format!("{reason} bytes of {unfinished}, lost: {is_lost}, then {next}");
             let site = Site::new();
@@ -117,8 +117,8 @@ fn a_line_of_the_other_stream_between_two_parts_is_read_and_so_are_the_parts() {
             let rows = site.read("F");
             let count = |user: &str| rows.lines().filter(|row| row.contains(user)).count();
             let is_joined = reason <= 40_000 && !is_lost;
-            // A line of the same stream is read as the last part of the unfinished line. So the row
-            // has the user of this line: `u1`.
+            // If `next` is the stream of the unfinished line, the line of `u1` completes the
+            // unfinished line. So the row has the user `u1`.
             assert_eq!(count("u1"), usize::from(unfinished != next || is_joined), "{what}: {said}");
             assert_eq!(count("u0"), usize::from(unfinished != next && is_joined), "{what}: {said}");
             let counted = said.matches("1 line looks like a login attempt").count();
@@ -175,7 +175,7 @@ fn many_logs_that_end_in_long_parts_are_continued_by_the_next_run() {
     let first = site.shell(run);
     assert!(first.status.success(), "{}", text(&first.stderr));
     assert!(site.read("S").len() < 1 << 20, "{}", site.read("S").len());
-    // The parts of the first log are in a file that is compressed, and those of the second are lost.
+    // `c0.log` with its parts is rotated and compressed. `c1.log` with its parts is lost.
     rename(&site, "c0.log", "c0.log.1");
     gzip(&site, "c0.log.1");
     make_old(&site, "c0.log.1.gz");
@@ -192,7 +192,7 @@ fn many_logs_that_end_in_long_parts_are_continued_by_the_next_run() {
     assert!(text(&second.stderr).contains("the first parts of a split line were read"));
 }
 
-/// The writer keeps its offset after copytruncate, so the log begins with NUL bytes.
+/// If a writer keeps its offset after copytruncate, the log begins with NUL bytes.
 #[test]
 fn the_next_run_continues_or_repeats_a_line_after_many_nul_bytes() {
     let failure =
@@ -200,7 +200,7 @@ fn the_next_run_continues_or_repeats_a_line_after_many_nul_bytes() {
     let (first, last) = failure.split_at(40);
     let repeated = "2026-06-01T00:01:00Z vm last message repeated 4 times\n".to_owned();
     let nul = vec![0; 3 << 20];
-    // The NUL byte is not in front of the line, so all of this is one line that is too long.
+    // The first byte is not NUL, so `long` and the next line are one line that is too long.
     let long = [&vec![b'x'; 3 << 19][..], b"\0"].concat();
     for (front, line, next, rows) in [
         (&nul, format!("2026-06-01T00:00:45Z vm {failure}\n"), repeated.clone(), 5),
@@ -233,7 +233,7 @@ fn a_count_of_repetitions_belongs_to_a_failure_of_an_earlier_run_or_file() {
             &format!("2026-06-01T00:01:00+00:00 vm last message repeated {times} times\n"),
         );
     };
-    // Use only the first line. The second line is another message.
+    // Use only the first line, because the second line is not a failure.
     let failure = |site: &mut Site| site.failures(1).lines().next().unwrap().to_owned() + "\n";
     let rows = |site: &Site| {
         let rows = site.read("F");
@@ -250,7 +250,7 @@ fn a_count_of_repetitions_belongs_to_a_failure_of_an_earlier_run_or_file() {
     count(&site, 3);
     site.extract();
     assert_eq!(rows(&site), ["u0"; 6]);
-    // The count of another message adds nothing.
+    // The repeated message is not a failure, so no row is added.
     let other = site.failures(1).lines().nth(1).unwrap().to_owned() + "\n";
     site.append("mail.log", &other);
     site.extract();

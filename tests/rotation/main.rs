@@ -287,7 +287,7 @@ fn each_line_is_read_once_with_four_configurations_of_logrotate() {
                 site.extract();
             }
             site.log(40);
-            // Two rotations in the same second would give the same name.
+            // Two rotations in one second would get the same name (`-%s`), so the test waits below.
             let stamp = 1_780_272_000 + round;
             let rotated = site.shell(&format!(
                 "logrotate --force --state state rotate.conf && touch -d @{stamp} state"
@@ -302,7 +302,7 @@ fn each_line_is_read_once_with_four_configurations_of_logrotate() {
     }
 }
 
-/// Shell commands that move a log, and its path after them.
+/// Shell commands that move a log, and the path of the log after the move.
 const MOVES: [(&str, &str); 5] = [
     ("mkdir big && mv d big/ && ln -s big/d d", "d/mail.log"),
     ("mv d e", "e/mail.log"),

@@ -1,4 +1,4 @@
-//! Logs that are truncated or copied instead of renamed, and logs that begin alike.
+//! Logs that are truncated or copied instead of renamed, and logs with the same first lines.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -9,7 +9,7 @@ use mls_tests::{Site, text};
 
 use super::{gzip, rename};
 
-/// A run succeeds, and says that lines were lost.
+/// Expects a run to succeed and to report lost lines.
 fn assert_extracts_after_a_loss(site: &Site) {
     let output = site.shell(mls_tests::EXTRACT);
     let said = text(&output.stderr);
@@ -23,7 +23,7 @@ fn copytruncate_at_any_moment_loses_and_repeats_nothing() {
     site.extract();
     site.log(100);
     let whole = fs::read(site.path().join("mail.log")).unwrap();
-    // The copy grows while the log does not change.
+    // The copy `mail.log.1` grows while the log does not change.
     for part in [1000, whole.len() / 2, whole.len()] {
         File::create(site.path().join("mail.log.1")).unwrap().write_all(&whole[..part]).unwrap();
         site.extract();
@@ -32,7 +32,7 @@ fn copytruncate_at_any_moment_loses_and_repeats_nothing() {
     File::options().write(true).open(site.path().join("mail.log")).unwrap().set_len(0).unwrap();
     site.extract();
     site.assert_exact();
-    // The log has grown beyond the old offset again.
+    // Now the log is longer than before the truncation.
     site.log(3000);
     site.extract();
     site.assert_exact();
@@ -80,7 +80,7 @@ fn lines_that_were_read_between_copying_and_truncating_are_not_read_again() {
 #[test]
 fn a_log_truncated_while_mls_tail_waits_for_its_reader_is_read_again() {
     let mut site = Site::new();
-    // After these lines, the pipe (1 MiB) has room for a part of the next segment.
+    // The pipe (1 MiB) has room for these lines, and for only a part of the lines of `b.log`.
     let before = site.failures(3500);
     let (old, new) = (site.failures(3000), site.failures(4000));
     assert!(before.len() < 1 << 20 && before.len() + old.len() > 1 << 20);
@@ -183,7 +183,7 @@ fn nul_bytes_before_a_line_are_skipped_and_the_line_counts() {
             let mut site = Site::new();
             site.log(3);
             site.extract();
-            // The writer keeps its offset after copytruncate, so the log begins with NUL bytes.
+            // If a writer keeps its offset after copytruncate, the log begins with NUL bytes.
             rename(&site, "mail.log", "mail.log.1");
             File::create(site.path().join("mail.log")).unwrap().set_len(length).unwrap();
             site.log(3);

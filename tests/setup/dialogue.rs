@@ -114,11 +114,11 @@ fn wrong_answers_are_asked_again_with_a_reason() {
 
     let metrics = fs::metadata(system.path("var/cache/maillogsentinel")).unwrap();
     assert_eq!((metrics.uid(), metrics.mode() & 0o777), (1000, 0o755), "everybody reads metrics");
-    // The root of this system is in `/tmp` too, so replace its path.
+    // The path of this test system also begins with `/tmp/`, so replace the path.
     let said = said.replace(&system.0.path().display().to_string(), "ROOT");
     assert!(!said.contains("/tmp/"), "a message names a temporary file: {said}");
 
-    // In a second run, the last answers are the defaults, and nothing changes.
+    // In a second run, the answers of the first run are the defaults, and nothing changes.
     let before = (conf, system.read("etc/passwd"));
     let keys = [
         "Mail log",
@@ -215,7 +215,7 @@ fn clearing_an_answer_clears_the_answers_that_depend_on_it() {
     let mut answers = DEFAULTS[..3].to_vec();
     answers.extend([
         ("When to send", "\n"),
-        // What was set for the other mail server is not kept for this one.
+        // Setup forgets port, encryption and password of the old mail server, `mx.example.org`.
         ("Mail server", "localhost\n"),
         ("Alert when one address", "none\n"),
         ("Alert when logins", "\n"),

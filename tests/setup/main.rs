@@ -1,4 +1,4 @@
-//! Setup, answered at a terminal, on a system that does not run.
+//! Setup on a test system (see `system`), with answers at a terminal or in a file.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 mod dialogue;
@@ -82,7 +82,7 @@ fn new_installation_loads_and_an_old_one_keeps_its_sql_files() {
     assert!(system.enabled("maillogsentinel-load-follow.service"));
     assert!(!system.enabled("maillogsentinel-sql-export.timer"));
     assert!(!system.path("var/log/maillogsentinel/sql").exists());
-    // An older version has written this configuration.
+    // The configuration of an older version has no `mode`, and an empty `mode` means SQL files.
     let conf = format!("{conf}[general]\nlog_file =\n");
     system.write("etc/maillogsentinel.conf", &conf);
     assert!(system.automated(&conf).status.success());
@@ -157,7 +157,7 @@ fn automated_setup_asks_nothing_and_refuses_the_same_values_as_the_dialogue() {
     for (unit, enabled) in [
         ("maillogsentinel-follow.service", true),
         ("maillogsentinel-logins-follow.service", true),
-        // Nobody gets mail.
+        // Alerts have no recipient, so their service is not enabled.
         ("maillogsentinel-alert-follow.service", false),
         ("maillogsentinel.service", false),
         ("maillogsentinel-logins.service", false),
@@ -237,7 +237,7 @@ fn without_systemd_cron_starts_the_jobs() {
     assert!(text(&output.stderr).contains("cron cannot follow a log"), "{}", text(&output.stderr));
     let output = system.automated("[systemd]\nreport_schedule = 2027-01-01\n");
     assert_eq!(output.status.code(), Some(78));
-    // One command records failures and logins.
+    // The cron job `maillogsentinel` records failures and logins.
     let conf = "[logins]\nrecord = yes\n[report]\nemail = a@localhost\n\
                 [systemd]\nextraction_schedule = *:0/15\n\
                 report_schedule = Mon..Fri 06:30\n";
@@ -255,7 +255,7 @@ fn without_systemd_cron_starts_the_jobs() {
     assert!(system.read("etc/passwd").contains("maillogsentinel:"));
     assert!(system.path("var/lib/maillogsentinel").is_dir());
     assert!(!system.path("etc/systemd").exists(), "nothing is written for systemd");
-    // The same machine with systemd: its timers take the place of cron.
+    // Now the machine has systemd, so timers replace the cron file.
     fs::create_dir_all(system.path("etc/systemd/system")).unwrap();
     let output = system.automated(conf);
     assert!(output.status.success(), "{}", text(&output.stderr));

@@ -64,7 +64,7 @@ fn a_failed_migration_puts_the_units_of_the_original_back() {
     let Some(system) = System::new() else { return };
     system.write("etc/maillogsentinel.conf", "[User]\nrun_as_user = bob\n");
     system.write("etc/systemd/system/maillogsentinel.service", "[Unit]\n");
-    // A directory of the service cannot be made below a file.
+    // Setup must create a directory, but this file has its name. So the migration fails.
     system.write("var/lib/maillogsentinel", "");
     let before = system.snapshot();
     let output = system.run(&["--migrate"]);

@@ -1,4 +1,4 @@
-//! Owners and modes of what setup writes, and links and directories that others control.
+//! Owners and modes of the files that setup writes; links and directories that other users control.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -60,7 +60,7 @@ fn each_directory_of_the_service_is_made_wherever_it_is() {
 fn a_password_in_the_configuration_is_read_by_nobody_else() {
     let Some(system) = System::new() else { return };
     let output = system.automated("[database]\ndb_password = hush\n");
-    // Setup accepts that everybody may read this file with the answers.
+    // Setup succeeds, although everybody may read the file of answers.
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     assert!(
         !text(&output.stdout).contains("hush") && !text(&output.stderr).contains("hush"),
@@ -121,7 +121,7 @@ fn a_new_user_gets_new_directories_inside_those_of_the_old_user() {
     let conf = "[systemd]\nuser = eve\n[database]\ndb_type = sqlite\nmode = files\n";
     let output = system.automated(conf);
     assert!(output.status.success(), "{}", text(&output.stderr));
-    // systemd gives the whole directory to the new user when a service starts.
+    // When a service starts, systemd gives the whole directory to the new user. Setup does not.
     let owner = |path: &str| fs::metadata(system.path(path)).unwrap().uid();
     assert_eq!(owner("var/log/maillogsentinel"), 1000);
     assert_eq!(owner("var/log/maillogsentinel/sql"), 1000);
@@ -156,7 +156,7 @@ fn a_group_that_may_write_next_to_the_log_cannot_redirect_root() {
         made.gid()
     )));
     assert_eq!(made.mode() & 0o777, 0o750);
-    // No other file is left there. Setup appends to a log that belongs to root.
+    // Setup leaves no other file here. If its log belongs to root, setup appends to the log.
     assert_eq!(fs::read_dir(&directory).unwrap().count(), 4);
     fs::remove_file(directory.join("maillogsentinel_setup.log")).unwrap();
     for n in 1..=2 {

@@ -1,4 +1,4 @@
-//! A system that does not run, on which setup works.
+//! A test system: a directory that setup uses as `/`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,7 +14,7 @@ pub(crate) fn put(path: &Path, content: &str) {
     fs::File::create(path).unwrap().write_all(content.as_bytes()).unwrap();
 }
 
-/// The root of a system with a mail log.
+/// The directory that setup uses as `/`. It has a mail log.
 pub(crate) struct System(pub(crate) TempDir);
 
 pub(crate) const SCHEDULE: &str = "When to read the mail log";
@@ -41,7 +41,7 @@ pub(crate) const DEFAULTS: [(&str, &str); 11] = [
 ];
 
 impl System {
-    /// `None` if this machine cannot run setup on such a system.
+    /// Returns `None` if the test cannot run on this machine.
     pub(crate) fn new() -> Option<Self> {
         if !is_root() || !has("systemctl") || !has("useradd") {
             skip("only root can set a system up, with systemd and the shadow suite");
@@ -97,8 +97,8 @@ impl System {
         self.run(&["--automated", path.to_str().unwrap()])
     }
 
-    /// Every file with its mode, owner and content, except what the tools of the user database keep
-    /// for themselves.
+    /// Every file with its mode, owner and content, except `shadow`, `gshadow`, and the lock and
+    /// backup files of useradd.
     pub(crate) fn snapshot(&self) -> BTreeMap<PathBuf, String> {
         let mut all = BTreeMap::new();
         let mut directories = vec![self.path("")];
@@ -133,7 +133,7 @@ impl System {
     }
 }
 
-/// A program that takes the place of one that setup calls.
+/// Makes a fake program that setup calls instead of `name`. Returns its directory and the `PATH`.
 pub(crate) fn impostor(name: &str, script: &str) -> (TempDir, String) {
     let dir = TempDir::new().unwrap();
     put(&dir.path().join(name), script);

@@ -32,7 +32,7 @@ fn ctrl_c_while_setup_writes_undoes_all_changes() {
     let Some(system) = System::new() else { return };
     system.write("etc/maillogsentinel.conf", "# mine\n[report]\nemail = old@example.org\n");
     let before = system.snapshot();
-    // When Ctrl-C arrives, everything is in place except the units.
+    // Ctrl-C arrives while setup enables the units, after it has written all files.
     let stop = "#!/bin/bash\ncase $* in *' enable '*) echo now > /dev/tty; sleep 100;; *is-enabled*) exit 1;; esac\n";
     let (_dir, path) = impostor("systemctl", stop);
     let mut answers = DEFAULTS.to_vec();

@@ -8,7 +8,7 @@ use mls_tests::{Site, text};
 fn the_second_of_two_pipelines_writes_nothing() {
     let mut site = Site::new();
     site.log(3);
-    // This pipeline holds the lock until the test ends `cat`.
+    // `flock` has the lock, as a running pipeline does, until `cat` ends.
     let mut first = site.command("flock F.lock cat").stdin(Stdio::piped()).spawn().unwrap();
     while site.shell("flock -n F.lock true").status.success() {}
     let said = site.extract_fails(75);
@@ -24,7 +24,7 @@ fn the_second_of_two_pipelines_writes_nothing() {
 fn a_late_sink_of_a_killed_pipeline_cannot_commit() {
     let mut site = Site::new();
     site.log(3);
-    // A slow pipeline reads, then it stalls.
+    // A slow pipeline reads the log, but its sink does not run yet.
     assert!(
         site.shell("mls-tail --framed --cursor-file S mail.log | mls-parse > late")
             .status
@@ -32,7 +32,7 @@ fn a_late_sink_of_a_killed_pipeline_cannot_commit() {
     );
     site.log(3);
     site.extract();
-    // Its records arrive after another pipeline has committed.
+    // The records of the slow pipeline arrive after another pipeline has committed.
     let rows = site.read("F");
     let output = site.shell("mls-csv --append F --cursor-file S < late");
     assert_eq!(output.status.code(), Some(75));

@@ -24,8 +24,8 @@ fn a_csv_changed_while_rows_are_appended_is_not_touched_again() {
         let mut sink = sink.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut input = sink.stdin.take().unwrap();
         input.write_all(&rows).unwrap();
-        // The sink has its rows and waits for the end of its input. The file changes before this
-        // end.
+        // The sink has read its rows and waits for more input. The file changes before the input
+        // ends.
         let status = format!("/proc/{}/status", sink.id());
         while rustix::io::ioctl_fionread(&input).unwrap() > 0
             || !fs::read_to_string(&status).unwrap().contains("State:\tS")
@@ -165,8 +165,8 @@ fn a_damaged_cursor_file_is_refused_and_never_replaced() {
         let output = site.shell("mls-tail --framed --cursor-file S mail.log");
         assert_eq!(output.status.code(), Some(78), "{damage}: {}", text(&output.stderr));
         assert!(text(&output.stderr).contains(why), "{damage}: {}", text(&output.stderr));
-        // Only mls-tail understands the position, so mls-tail ends with 78. The sink then gets no
-        // input and ends with 75. The exit code is that of the last stage that failed.
+        // If only the position is damaged, mls-tail ends with 78. The sink gets no input and ends
+        // with 75. The exit code of the pipeline comes from the last stage that failed.
         let code = if damage.contains("place") { 75 } else { 78 };
         assert!(site.extract_fails(code).contains(why), "{damage}");
         assert_eq!(site.read("F"), rows);

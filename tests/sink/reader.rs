@@ -22,7 +22,7 @@ fn committed_by_hides_uncommitted_rows_from_another_reader() {
     site.log(2);
     site.extract();
     assert_eq!(copied(&site), 5);
-    // The CSV was rotated before the other reader read it, with an uncommitted row at its end.
+    // A CSV whose last row is not committed is rotated before the other reader has read the CSV.
     site.log(2);
     site.extract();
     site.append("F", "vm,2026-06-01 00:00,192.0.2.9,uncommitted,null,N/A,N/A,N/A,N/A\n");
@@ -44,8 +44,8 @@ fn another_reader_sees_the_rows_of_a_rotated_csv_if_the_new_one_has_only_a_heade
     assert_eq!(site.read("F").lines().count(), 1);
     let rows = "mls-tail --framed --committed-by S F | mls-csv --decode | grep -c auth";
     assert_eq!(text(&site.shell(rows).stdout).trim(), "3");
-    // The result is the same after a second rotation, when the cursor file no longer lists the
-    // older file.
+    // The result is the same after a second rotation, although the cursor file does not list
+    // `F-20260601`.
     assert!(site.shell("mv F F-20260602; jq '.rotated = []' S > T && mv T S").status.success());
     site.extract();
     assert_eq!(text(&site.shell(rows).stdout).trim(), "3");

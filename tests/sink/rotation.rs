@@ -43,7 +43,7 @@ fn uncommitted_rows_are_moved_out_of_a_rotated_csv() {
                 continue;
             }
             let mut site = Site::new();
-            // An older CSV. A header alone cannot distinguish it from the new one.
+            // `F.9` is an older CSV. It begins with the same header as `F`.
             site.log(2);
             site.extract();
             assert!(site.shell("mv F F.9").status.success());
@@ -74,7 +74,7 @@ fn rotate_to_moves_uncommitted_rows_out_and_never_replaces_a_file() {
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert_eq!(site.files("F").len(), 3, "{:?}", site.files("F"));
     assert_eq!(site.read(&site.files("F.recovered-")[0]), "vm,torn");
-    // There is no file to rotate.
+    // `F` does not exist, so there is nothing to rotate.
     assert!(site.shell(rotate).status.success());
     site.log(2);
     site.extract();
@@ -103,7 +103,7 @@ fn rotate_to_refuses_a_name_that_is_older_than_a_rotated_file() {
     assert_eq!(output.status.code(), Some(73), "{said}");
     assert!(said.contains("rename ") && said.contains("F-20991231 first"), "{said}");
     assert!(site.path().join("F").exists() && !site.path().join("F-20260601").exists());
-    // A service that follows the log holds the lock.
+    // The name is also refused if a service that follows the log has the lock.
     assert_eq!(site.shell(&format!("flock F.lock {rotate} F-20260601")).status.code(), Some(73));
     assert_eq!(site.shell(&format!("{rotate} F.4")).status.code(), Some(73));
     assert!(site.shell("mv F-20991231 F-20260101").status.success());
@@ -116,7 +116,7 @@ fn a_csv_that_disappears_before_its_header_is_committed_is_started_again() {
         let mut site = Site::new();
         site.log(3);
         site.extract();
-        // Simulate a run that dies between the two commits of a new CSV.
+        // Simulate a run that dies between the commit of an empty CSV and the commit of its header.
         assert!(site.shell("mv F F.2").status.success());
         let empty = mls_state::cursor_file::Fingerprint::empty();
         let path = site.path().join("S");
@@ -155,7 +155,7 @@ fn the_next_run_succeeds_after_a_run_died_right_after_a_rotation_of_the_csv() {
     site.extract();
     fs::remove_file(site.path().join("F")).unwrap();
     site.log(400);
-    // Writing fails after the header and some rows, before any commit.
+    // mls-csv commits the header. Then writing fails before the first commit of rows.
     let output = site.shell(&EXTRACT.replace("mls-csv", "prlimit --fsize=3000 -- mls-csv"));
     assert_eq!(output.status.code(), Some(74), "{}", text(&output.stderr));
     site.append("F", "vm,torn");

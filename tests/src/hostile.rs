@@ -5,10 +5,10 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// The largest memory of a tool against a hostile server, in KiB.
+/// The most memory that a tool may use while it talks to a hostile server, in KiB.
 pub const MAX_RESIDENT: u64 = 64 << 10;
 
-/// Starts a server that treats each connection with `play`, and returns its port.
+/// Starts a server that calls `play` for each connection, and returns its port.
 pub fn serve(play: impl Fn(TcpStream) -> std::io::Result<()> + Send + 'static) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -24,28 +24,28 @@ pub fn serve(play: impl Fn(TcpStream) -> std::io::Result<()> + Send + 'static) -
 /// Sends `bytes` again and again.
 ///
 /// # Errors
-/// When the client has left.
+/// If the client has closed the connection.
 pub fn endless(mut stream: TcpStream, bytes: &[u8]) -> std::io::Result<()> {
     loop {
         stream.write_all(bytes)?;
     }
 }
 
-/// The result of a tool against a hostile server.
+/// What a tool did while it talked to a hostile server.
 #[derive(Debug)]
 pub struct Attacked {
-    /// Its exit code.
+    /// The exit code of the tool.
     pub code: Option<i32>,
-    /// Its messages.
+    /// The messages of the tool.
     pub said: String,
-    /// Its largest memory, in KiB.
+    /// The most memory that the tool has used, in KiB.
     pub peak: u64,
 }
 
-/// Runs a tool to its end and watches its memory.
+/// Runs a tool until it ends, and measures its memory.
 ///
 /// # Panics
-/// If it takes longer than two minutes, or four times [`MAX_RESIDENT`].
+/// If the tool runs longer than two minutes, or uses more than four times [`MAX_RESIDENT`].
 #[must_use]
 pub fn attacked(command: &mut Command) -> Attacked {
     let mut tool = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();

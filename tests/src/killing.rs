@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use testdata::random::Random;
 
-/// Kills a stage of a pipeline, or all stages, or the shell with all of them.
+/// Kills one stage of a pipeline, all stages, or the process group of the shell.
 pub fn kill_some(shell: &Child, random: &mut Random) {
     let id = shell.id();
     let stages = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
@@ -24,8 +24,8 @@ pub fn kill_some(shell: &Child, random: &mut Random) {
         .unwrap();
 }
 
-/// Waits for the end of a pipeline and of every process that it started, after a part of it was
-/// killed. Returns whether it succeeded. After a while kills the rest, as systemd does.
+/// Waits until a killed pipeline and all its processes have ended. Returns whether the pipeline
+/// succeeded. After two seconds, kills the processes that still run, as systemd does.
 pub fn end(shell: &mut Child) -> bool {
     let group = format!("-{}", shell.id());
     let signal = |signal: &str| {
@@ -38,7 +38,7 @@ pub fn end(shell: &mut Child) -> bool {
         if ended.is_none() {
             ended = shell.try_wait().unwrap();
         }
-        // A dead process stays in the group until its parent waits for it.
+        // A dead process stays in the group until its parent waits for it: stop after 10 seconds.
         let is_over = || !signal("-0") || begun.elapsed() > Duration::from_secs(10);
         if let Some(status) = ended
             && is_over()

@@ -1,5 +1,5 @@
-//! Shared parts of the tests of whole pipelines: a directory, the tools by name, and a log in which
-//! each failure is different.
+//! Code that the tests of pipelines share: a directory, the tools by name, and a log in which each
+//! failure has a different user.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -28,7 +28,7 @@ use tempfile::TempDir;
 #[must_use]
 pub fn tools() -> PathBuf {
     let mut path = std::env::current_exe().unwrap();
-    // target/debug/deps/NAME-HASH
+    // This test is `target/debug/deps/NAME-HASH`.
     path.pop();
     path.pop();
     assert!(
@@ -39,10 +39,10 @@ pub fn tools() -> PathBuf {
     path
 }
 
-/// The prefix that changes the clock of a shell command, for example by `+10d`. It uses only the
-/// library in the package of faketime(1), and not faketime itself. faketime would be a process
-/// between the shell and the command, and a kill would end only faketime. faketime also refuses to
-/// start if a killed process with the same number has left a semaphore.
+/// The prefix that changes the clock of a shell command, for example by `+10d`. It loads only the
+/// library of faketime(1). The program faketime would be a process between the shell and the
+/// command, and a kill would end only faketime. If a killed process with the same number has left a
+/// semaphore, faketime also refuses to start.
 #[must_use]
 pub fn wrong_clock(change: &str) -> String {
     format!("env LD_PRELOAD=$(echo /usr/lib/*/faketime/libfaketime.so.1) FAKETIME={change}")
@@ -83,20 +83,20 @@ impl Site {
         site
     }
 
-    /// The directory.
+    /// The path of the directory.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.dir.path()
     }
 
-    /// Creates or replaces a file, and its directory if there is none.
+    /// Creates or replaces a file. If its directory does not exist, creates the directory too.
     pub fn write(&self, name: &str, content: &str) {
         let path = self.dir.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         File::create(path).unwrap().write_all(content.as_bytes()).unwrap();
     }
 
-    /// Adds to a file.
+    /// Appends text to a file.
     pub fn append(&self, name: &str, content: &str) {
         self.append_bytes(name, content.as_bytes());
     }
@@ -108,7 +108,7 @@ impl Site {
         file.write_all(content).unwrap();
     }
 
-    /// The content of a file, empty if there is none.
+    /// Returns the content of a file. If the file does not exist, returns an empty text.
     #[must_use]
     pub fn read(&self, name: &str) -> String {
         fs::read_to_string(self.dir.path().join(name)).unwrap_or_default()
@@ -145,7 +145,7 @@ impl Site {
         self.append("mail.log", &text);
     }
 
-    /// Runs a shell command in the directory, with the tools in its path. Its exit code comes from
+    /// Runs a shell command in the directory, with the tools in `PATH`. The exit code comes from
     /// the last stage that failed.
     #[must_use]
     pub fn shell(&self, command: &str) -> Output {
@@ -167,7 +167,7 @@ impl Site {
         messages
     }
 
-    /// Returns this shell command without starting it.
+    /// Returns a shell command that is not started yet.
     #[must_use]
     pub fn command(&self, command: &str) -> Command {
         let path = format!("{}:{}", tools().display(), std::env::var("PATH").unwrap());
@@ -179,13 +179,13 @@ impl Site {
         shell
     }
 
-    /// Runs the pipeline and expects it to succeed.
+    /// Runs [`EXTRACT`], which must succeed.
     pub fn extract(&self) {
         let output = self.shell(EXTRACT);
         assert!(output.status.success(), "{}", text(&output.stderr));
     }
 
-    /// Runs the pipeline until no other pipeline runs: stages of a killed pipeline may still be ending.
+    /// Repeats [`EXTRACT`] until it succeeds: stages of a killed pipeline may still have the lock.
     pub fn extract_until_clean(&self) {
         for _ in 0..600 {
             let output = self.shell(EXTRACT);
@@ -198,7 +198,7 @@ impl Site {
         panic!("another pipeline never ended");
     }
 
-    /// Runs the pipeline and expects it to end with `code`; returns its messages.
+    /// Runs [`EXTRACT`], which must end with `code`. Returns the messages.
     #[must_use]
     pub fn extract_fails(&self, code: i32) -> String {
         let output = self.shell(EXTRACT);
@@ -233,7 +233,7 @@ impl Site {
         self.assert_exact_users(rows.map(|row| row.split(',').nth(3).unwrap_or(row)));
     }
 
-    /// Expects these user names to be those of all failures, each exactly once.
+    /// Expects `users` to be the user names of all failures, each exactly once.
     pub fn assert_exact_users<'a>(&self, users: impl Iterator<Item = &'a str>) {
         let users: Vec<_> = users.map(str::to_owned).collect();
         assert_each_once("u", &users, usize::try_from(self.written).unwrap());
@@ -249,7 +249,7 @@ impl Site {
     }
 }
 
-/// Expects the names `u0`, `u1` and so on up to `count`, each once, and no other.
+/// Expects `count` names, each exactly once. With the prefix `u`, they are `u0`, `u1` and so on.
 pub fn assert_each_once(prefix: &str, names: &[String], count: usize) {
     let mut seen: BTreeMap<usize, u32> = BTreeMap::new();
     for name in names {
@@ -268,7 +268,7 @@ pub fn assert_each_once(prefix: &str, names: &[String], count: usize) {
 /// The standard output of a command that must have succeeded.
 ///
 /// # Panics
-/// If it failed.
+/// If the command failed.
 #[must_use]
 pub fn output_of(command: &str, output: &Output) -> String {
     assert!(output.status.success(), "{command}: {}", text(&output.stderr));
@@ -281,33 +281,33 @@ pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Prints that a test cannot run on this machine. In CI (`CI=true`) this is a failure.
+/// Prints that a test cannot run on this machine. If the variable `CI` is set, the test fails.
 pub fn skip(why: &str) {
     assert!(std::env::var_os("CI").is_none(), "skipped in CI: {why}");
     let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
 }
 
-/// Whether a program can be run.
+/// Whether a program is installed.
 #[must_use]
 pub fn has(program: &str) -> bool {
     let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap());
     std::env::split_paths(&path).any(|directory| directory.join(program).exists())
 }
 
-/// Whether the test may mount file systems.
+/// Whether the test runs as root, so that it may mount file systems.
 #[must_use]
 pub fn is_root() -> bool {
     text(&Command::new("id").arg("-u").output().unwrap().stdout).trim() == "0"
 }
 
-/// A small file system of its own, unmounted when the test ends.
+/// A small file system that is unmounted when this value is dropped.
 pub struct Mounted {
     dir: TempDir,
     device: Option<PathBuf>,
 }
 
 impl Mounted {
-    /// Mounts a file system of this size in memory.
+    /// Mounts a file system in memory. Its size is for example `256k`.
     #[must_use]
     pub fn tmpfs(size: &str) -> Self {
         let mounted = Self { dir: TempDir::new().unwrap(), device: None };
@@ -325,7 +325,7 @@ impl Mounted {
         mounted
     }
 
-    /// Mounts an image of this size.
+    /// Mounts an ext4 image. Its size is for example `8M`.
     #[must_use]
     pub fn ext4(size: &str) -> Self {
         let dir = TempDir::new().unwrap();
@@ -337,7 +337,7 @@ impl Mounted {
         mounted
     }
 
-    /// Its mount point.
+    /// The mount point.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.dir.path()
@@ -359,8 +359,8 @@ fn run(program: &str, args: &[&str]) {
     assert!(output.status.success(), "{program}: {}", text(&output.stderr));
 }
 
-/// Runs a command at a new terminal, waits for each text and types its answer. Returns the exit
-/// code (128 plus the number of the signal that ended it) and all output.
+/// Runs a command at a new terminal. Waits for each text in `steps` and types its answer. Returns
+/// the exit code and all output. If signal N ended the command, the code is 128 + N.
 #[must_use]
 pub fn terminal(command: &mut Command, steps: &[(&str, &str)]) -> (i32, String) {
     let mut python = Command::new("python3");

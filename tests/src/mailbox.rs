@@ -9,16 +9,15 @@ use crate::hostile::serve;
 /// A message that arrived.
 #[derive(Clone, Debug)]
 pub struct Message {
-    /// The value of the `clock` of [`Mailbox::at`] when the message arrived, before the server
-    /// confirmed it.
+    /// What the clock of [`Mailbox::at`] showed before the server confirmed the message.
     pub moment: usize,
-    /// Its Message-ID.
+    /// The Message-ID.
     pub id: String,
-    /// Its whole text.
+    /// The whole message.
     pub text: String,
 }
 
-/// The server.
+/// A mail server and the messages that it got.
 #[derive(Clone, Default)]
 pub struct Mailbox(Arc<Mutex<Content>>);
 
@@ -30,7 +29,7 @@ struct Content {
 }
 
 impl Mailbox {
-    /// A server that runs until the test ends.
+    /// Starts a server that runs until the test ends.
     #[must_use]
     pub fn start() -> Self {
         let mailbox = Self::default();
@@ -40,23 +39,23 @@ impl Mailbox {
         mailbox
     }
 
-    /// Its port on 127.0.0.1.
+    /// The port of the server on 127.0.0.1.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.0.lock().unwrap().port
     }
 
-    /// Records the value of `clock` when a message arrives.
+    /// Records the value of `clock` for each message that arrives from now on.
     pub fn at(&self, clock: impl Fn() -> usize + Send + 'static) {
         self.0.lock().unwrap().clock = Some(Box::new(clock));
     }
 
-    /// Resets the mailbox to these messages.
+    /// Replaces all stored messages by `messages`.
     pub fn keep(&self, messages: Vec<Message>) {
         self.0.lock().unwrap().messages = messages;
     }
 
-    /// The messages, each Message-ID once: a server whose answer was lost gets a message twice.
+    /// The messages, one for each Message-ID: a client that gets no answer sends its message twice.
     #[must_use]
     pub fn messages(&self) -> Vec<Message> {
         let mut messages = self.all();
@@ -65,7 +64,7 @@ impl Mailbox {
         messages
     }
 
-    /// All messages.
+    /// All messages, also those that came twice.
     #[must_use]
     pub fn all(&self) -> Vec<Message> {
         self.0.lock().unwrap().messages.clone()

@@ -1,5 +1,5 @@
-//! Machines in network namespaces of their own. Each has one cable to the namespace of the test,
-//! where a server has the address [`SERVER`].
+//! Machines, each in a separate network namespace. A cable goes from each machine to the namespace
+//! of the test, where a server has the address [`SERVER`].
 
 use std::io::Write as _;
 use std::process::Command;
@@ -9,9 +9,9 @@ use crate::text;
 /// The address of the server.
 pub const SERVER: &str = "10.77.0.1";
 
-/// Runs the test named `test` again in network namespaces, so that it does not change the network
-/// of this machine. The namespaces end with the test. Returns `true` inside them: the test
-/// continues. Returns `false` outside, after the test has passed inside.
+/// Runs the test named `test` again in new namespaces, so that it does not change the network of
+/// this machine. Inside them, returns `true`, and the test must continue. Outside, returns `false`
+/// after the test has passed inside. The namespaces end with the test.
 #[must_use]
 pub fn is_inside(test: &str) -> bool {
     const INSIDE: &str = "MLS_INSIDE";
@@ -30,7 +30,7 @@ pub fn is_inside(test: &str) -> bool {
     false
 }
 
-/// Adds a machine.
+/// Adds a machine. Each machine needs a different `number` for its address.
 pub fn add(name: &str, number: usize) {
     let address = format!("10.77.{}.{}", 1 + number / 250, 1 + number % 250);
     ip(&format!("netns add {name}"));
@@ -41,24 +41,24 @@ pub fn add(name: &str, number: usize) {
     plug(name);
 }
 
-/// Pulls the cable out of the server's side. Packets are lost, and nobody gets an error at once.
+/// Disconnects a machine from the server. Packets are lost, and nobody gets an error at once.
 pub fn unplug(name: &str) {
     ip(&format!("link set {name} down"));
 }
 
-/// Puts the cable back.
+/// Connects a machine with the server again.
 pub fn plug(name: &str) {
     ip(&format!("link set {name} up"));
 }
 
-/// Cuts the power of a machine: its processes die, and it sends no packet about this.
+/// Cuts the power of a machine: the processes die, and the machine sends no packet about it.
 pub fn power_off(name: &str) {
     ip(&format!("link del {name}"));
     run("sh", &["-c", &format!("ip netns pids {name} | xargs -r kill -KILL")]);
     ip(&format!("netns del {name}"));
 }
 
-/// The words that start a command on a machine.
+/// The first words of a command that runs on a machine.
 #[must_use]
 pub fn on(name: &str) -> [String; 2] {
     ["nsenter".to_owned(), format!("--net=/run/netns/{name}")]

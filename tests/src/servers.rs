@@ -1,4 +1,4 @@
-//! Private database servers, each on a free port and in its own directory. Dropping one stops it.
+//! Private database servers. Each has a free port and a directory. Dropping a [`Server`] stops it.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::{is_root, text};
 
-/// A database to load into.
+/// A database server, or a file of SQLite.
 pub struct Server {
     dir: TempDir,
     kind: Kind,
@@ -21,7 +21,7 @@ pub struct Server {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Kind {
-    /// No server, but a file.
+    /// A file without a server.
     Sqlite,
     Postgresql,
     Mariadb,
@@ -31,7 +31,7 @@ impl Kind {
     /// All database systems.
     pub const ALL: [Self; 3] = [Self::Sqlite, Self::Postgresql, Self::Mariadb];
 
-    /// As `--dialect` names it.
+    /// The name for `mls-sql --dialect`.
     #[must_use]
     pub fn dialect(self) -> &'static str {
         match self {
@@ -52,7 +52,7 @@ impl Server {
         match kind {
             Kind::Sqlite => return server,
             Kind::Postgresql => {
-                // PostgreSQL will not run as root.
+                // PostgreSQL refuses to run as root, so another user runs it.
                 if is_root() {
                     run(Command::new("chown").arg("postgres:").arg(server.dir.path()));
                 }
@@ -75,8 +75,8 @@ impl Server {
         server
     }
 
-    /// The option for temporary files. Each server needs its own directory, because several can run
-    /// at once.
+    /// The option for temporary files. Each server needs its own directory, because several servers
+    /// can run at once.
     fn tmpdir(&self) -> String {
         format!("--tmpdir={}", self.dir.path().display())
     }
@@ -85,7 +85,7 @@ impl Server {
         self.dir.path().join("data")
     }
 
-    /// The directory for certificates, which the server may read.
+    /// The directory of the server, for example for certificates.
     #[must_use]
     pub fn directory(&self) -> &Path {
         self.dir.path()
@@ -109,7 +109,7 @@ impl Server {
         self.port
     }
 
-    /// Starts it and waits until it answers.
+    /// Starts the server and waits until it answers.
     pub fn start(&mut self) {
         self.start_with(&[]);
     }
@@ -157,9 +157,9 @@ impl Server {
         }
     }
 
-    /// Configures PostgreSQL to show a certificate, and to require certificates from the roles
-    /// `names` of a fleet. `localhost.key`, `localhost.pem` and `ca.pem` are in the directory
-    /// `certificates`.
+    /// Stops PostgreSQL and configures it to show a certificate and to require one from the roles
+    /// `names`. The directory `certificates` must have `localhost.key`, `localhost.pem` and
+    /// `ca.pem`.
     ///
     /// Returns the flags for [`start_with`](Self::start_with).
     #[must_use]
@@ -185,7 +185,7 @@ impl Server {
         .collect()
     }
 
-    /// Stops it as a power failure would.
+    /// Stops the server at once, as a power failure does.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             // SIGQUIT makes the postmaster of PostgreSQL stop its child processes at once.
@@ -205,7 +205,7 @@ impl Server {
         }
     }
 
-    /// The answer of the database's own client, one row a line, columns separated by tabs.
+    /// Runs SQL with the database's client. Returns one row a line, with tabs between the columns.
     #[must_use]
     pub fn query(&self, sql: &str) -> String {
         let database = if sql.starts_with("CREATE DATABASE") { "" } else { "mls" };
@@ -225,7 +225,7 @@ impl Server {
         (output.status.success(), text(&output.stdout) + &text(&output.stderr))
     }
 
-    /// The database's own client; SQL is its last argument.
+    /// The client of the database. The caller must add the SQL as the last argument.
     #[must_use]
     pub fn client(&self, database: &str) -> Command {
         let port = self.port.to_string();
@@ -285,8 +285,8 @@ impl Drop for Server {
     }
 }
 
-/// The shell command that makes an authority `ca.pem`, and a certificate `NAME.pem` with its key `NAME.key`
-/// for each name.
+/// The shell command that makes a certificate authority `ca.pem`. For each name, it also makes a
+/// certificate `NAME.pem` and a key `NAME.key`.
 #[must_use]
 pub fn make_certificates(names: &[String]) -> String {
     format!(
@@ -301,7 +301,7 @@ pub fn make_certificates(names: &[String]) -> String {
     )
 }
 
-/// The programs of the newest PostgreSQL that is installed.
+/// The directory of the programs of the newest PostgreSQL.
 fn postgresql() -> PathBuf {
     let versions = std::fs::read_dir("/usr/lib/postgresql").unwrap();
     versions

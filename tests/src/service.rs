@@ -1,4 +1,4 @@
-//! A service with its own configuration. It runs the pipelines of the units.
+//! A directory with a configuration, in which the pipelines of the systemd units run.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -15,7 +15,7 @@ use crate::{assert_each_once, output_of, text, tools, units};
 /// A directory with a mail log, a configuration, and the data that the pipelines make.
 pub struct Service {
     dir: TempDir,
-    /// The server that gets its mail.
+    /// The server that gets the mail of the service.
     pub mailbox: Mailbox,
     failures: usize,
     logins: usize,
@@ -29,7 +29,7 @@ impl Default for Service {
 }
 
 impl Service {
-    /// A service that has nothing to do yet. Its data will be in the directory `data`.
+    /// A service with an empty log. The pipelines write to the directory `data`.
     #[must_use]
     pub fn new() -> Self {
         let dir = TempDir::new().unwrap();
@@ -39,7 +39,7 @@ impl Service {
         }
         let link = |to: &Path, name: &str| symlink(to, service.path().join(name)).unwrap();
         link(Path::new("log0"), "log");
-        // Link only this script into the `PATH`, because `scripts/test` would hide test(1).
+        // Link only this script, because `scripts/test` in `PATH` would hide test(1).
         let front = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/maillogsentinel");
         link(&front.canonicalize().unwrap(), "bin/maillogsentinel");
         for (file, content) in [
@@ -53,7 +53,7 @@ impl Service {
         service
     }
 
-    /// The directory.
+    /// The path of the directory.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.dir.path()
@@ -103,7 +103,7 @@ impl Service {
         self.append("conf", "[general]\nlog_file = x.log\n");
     }
 
-    /// Runs the pipelines as another user, who owns the data.
+    /// Makes `user` the service user, who runs the pipelines and owns the data.
     pub fn work_as(&self, user: &str) {
         let config = fs::read_to_string(self.path().join("conf")).unwrap();
         let (before, _) = config.split_once("user = root").unwrap();
@@ -113,14 +113,14 @@ impl Service {
         self.succeed(&format!("chmod 755 . && chown -R {user} data"));
     }
 
-    /// Adds the same number of failures, logins and errors of the server to the log. No two have
-    /// the same user or address.
+    /// Adds `count` failures, `count` logins and `count` errors of the server to the log. All users
+    /// are different, and the addresses of the failures are different.
     pub fn log(&mut self, count: usize) {
         let lines = self.lines(count);
         self.append("log/mail.log", &lines);
     }
 
-    /// Returns such lines for a test that writes them itself.
+    /// Returns the lines of [`log`](Self::log), for a test that writes them itself.
     pub fn lines(&mut self, count: usize) -> String {
         use std::fmt::Write;
         let now = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, false);
@@ -139,13 +139,13 @@ impl Service {
         text
     }
 
-    /// The number of failures that were written.
+    /// The number of failures in all written lines.
     #[must_use]
     pub fn failures(&self) -> usize {
         self.failures
     }
 
-    /// Adds to a file.
+    /// Appends text to a file.
     pub fn append(&self, name: &str, content: &str) {
         let path = self.path().join(name);
         let mut file = fs::File::options().append(true).create(true).open(path).unwrap();
@@ -160,13 +160,13 @@ impl Service {
             // Do not use a name server, and do not delay alerts.
             .replace("mls-enrich", "mls-enrich --no-dns")
             .replace("mls-mail", "mls-mail --alert-interval 0")
-            // The table of the imported SQL files already has these rows, so load into another
+            // The SQL files already fill the default table with these rows, so load into another
             // table.
             .replace("mls-sql cursor", "mls-sql cursor --table loaded")
             .replace("mls-sql load", "mls-sql load --table loaded")
     }
 
-    /// A shell command in the directory, not started yet.
+    /// A shell command in the directory, which is not started yet.
     #[must_use]
     pub fn command(&self, command: &str) -> Command {
         let path = format!(
@@ -197,10 +197,10 @@ impl Service {
         output_of(command, &self.shell(command))
     }
 
-    /// Runs a script again until no other run is active.
+    /// Repeats a script while another run has the lock (exit code 75).
     ///
     /// # Panics
-    /// If it fails in another way.
+    /// If the exit code is not 0 or 75, or is 75 for half a minute.
     pub fn settle(&self, script: &str) {
         for _ in 0..600 {
             let output = self.shell(script);
@@ -213,7 +213,7 @@ impl Service {
         panic!("{script}: another run never ended");
     }
 
-    /// Runs the pipeline of a unit again until no other run is active.
+    /// Repeats the pipeline of a unit while another run has the lock.
     pub fn run(&self, service: &str) {
         self.settle(&self.script(service));
     }
@@ -284,11 +284,11 @@ impl Service {
         assert_eq!(errors.iter().sum::<usize>(), self.errors, "{errors:?}");
     }
 
-    /// Expects the counter of the metrics to have each failure once. `before` failures are older
-    /// than the counter and are not in it.
+    /// Expects the counter of the metrics to have each failure once, without the `before` failures
+    /// that are older than the counter.
     ///
     /// # Panics
-    /// If that is not so.
+    /// If the counter has another value.
     pub fn assert_metrics(&self, before: usize) {
         let metrics = fs::read_to_string(self.path().join("data/metrics.prom")).unwrap();
         let name = "maillogsentinel_failed_logins_total ";
@@ -296,12 +296,12 @@ impl Service {
         assert_eq!(count.parse::<usize>().unwrap(), self.failures - before);
     }
 
-    /// Expects one alert about each user and one about each address. A mail lists the first
-    /// thousand alerts and says how many more there are.
+    /// Expects one alert about each user and one alert about each address. A mail lists the first
+    /// 1000 alerts and the number of all others.
     pub fn assert_alerts(&self) {
         let (mut users, mut alerts) = (Vec::new(), 0);
         for message in self.mailbox.messages() {
-            // The subject can be an alert too.
+            // Skip the header, because the subject can be an alert too.
             let Some((_, body)) = message.text.split_once("\n\n") else { continue };
             for line in body.lines().filter(|line| line.contains(" (1/1h) at ")) {
                 alerts += 1;
@@ -320,10 +320,10 @@ impl Service {
         assert_eq!(alerts, 2 * self.failures, "{named} users were named");
     }
 
-    /// Expects the list of blocked addresses to be complete, and to contain only attackers.
+    /// Returns the blocked addresses. Each must be an attacker, and the list must not be torn.
     ///
     /// # Panics
-    /// If it is not.
+    /// If an address never attacked, or the last line is incomplete.
     #[must_use]
     pub fn blocked(&self) -> Vec<String> {
         let list = fs::read_to_string(self.path().join("data/state/block/blocked.txt"));

@@ -1,11 +1,11 @@
-//! Attacks by somebody who has stolen the role of a mail server in the database of a fleet.
+//! Attacks by somebody who has stolen the database role of one mail server of a fleet.
 
 use std::process::Output;
 
 use crate::text;
 
-/// Expects that a role can neither read events, nor change or forge anything of another role. `run` runs a
-/// statement as the role `own`; `other` is another mail server, whose source has its name.
+/// Expects that the role `own` cannot read events, and cannot change or forge rows of another role.
+/// `run` runs a statement as `own`. `other` is the role and the source of another mail server.
 pub fn assert_powerless(run: impl Fn(&str) -> Output, own: &str, other: &str) {
     let refused = [
         "SELECT * FROM maillogsentinel_events",
@@ -39,7 +39,7 @@ pub fn assert_powerless(run: impl Fn(&str) -> Output, own: &str, other: &str) {
         assert!(!output.status.success() && is_refused, "{sql}: {messages}");
         assert_eq!(text(&output.stdout), "", "{sql}");
     }
-    // The role sees only its own cursors, and cannot change others.
+    // The role sees only its own cursors, and it cannot change the cursors of other roles.
     let output = run("SELECT DISTINCT loaded_by FROM maillogsentinel_events_cursor");
     assert_eq!(text(&output.stdout).trim(), own);
     for condition in [&format!("source = '{other}'"), "loaded_by <> session_user"] {

@@ -9,8 +9,7 @@ pub fn directory() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../systemd").canonicalize().unwrap()
 }
 
-/// The files whose names end with this text. Symbolic links are skipped, because they are second
-/// names.
+/// The unit files whose names end with `ending`. Symbolic links are skipped: they are second names.
 #[must_use]
 pub fn files(ending: &str) -> Vec<PathBuf> {
     let all = fs::read_dir(directory()).unwrap().map(|entry| entry.unwrap().path());
@@ -20,7 +19,7 @@ pub fn files(ending: &str) -> Vec<PathBuf> {
     units
 }
 
-/// The name of each service and its `ExecStart` line, as systemd joins it.
+/// The name of each service and its `ExecStart` line. Lines that end with a backslash are joined.
 #[must_use]
 pub fn commands() -> Vec<(String, String)> {
     let command = |path: &PathBuf| {
@@ -35,7 +34,7 @@ pub fn commands() -> Vec<(String, String)> {
 /// The shell script in the `ExecStart` line of a service.
 ///
 /// # Panics
-/// If there is no such service.
+/// If the service does not exist.
 #[must_use]
 pub fn script(service: &str) -> String {
     let (_, command) = commands().into_iter().find(|(name, _)| name == service).unwrap();

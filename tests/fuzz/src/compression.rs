@@ -7,7 +7,7 @@ use mls_rotation::Compression;
 /// The largest number of bytes to read, because a few bytes can expand to any number.
 const MAX_OUTPUT: u64 = 64 << 10;
 
-/// Decompression gives the same bytes for every size of the reads, or ends with an error.
+/// One large read and many small reads must give the same bytes, or both must fail.
 pub(crate) fn decode(bytes: &[u8]) {
     let Some(method) = Compression::of_content(bytes) else { return };
     let mut all = Vec::new();

@@ -16,7 +16,7 @@ pub(crate) fn ini(bytes: &[u8]) {
     }
 }
 
-/// A typed value that is written as text is read as the same value.
+/// A value that is printed and parsed again must be the same.
 pub(crate) fn values(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else { return };
     if let Ok(threshold) = text.parse::<Threshold>() {

@@ -4,7 +4,6 @@ use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 
-/// A file in memory.
 pub(crate) struct MemoryFile {
     file: std::fs::File,
 }
@@ -27,7 +26,6 @@ pub(crate) fn ipdb_csv(bytes: &[u8]) {
     mls_location::fuzz::csv(&MemoryFile::new(bytes).path(), bytes);
 }
 
-/// A file of attempts and its report.
 pub(crate) fn report(bytes: &[u8]) {
     mls_report::fuzz::report(&MemoryFile::new(bytes).path());
 }

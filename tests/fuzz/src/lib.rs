@@ -1,13 +1,13 @@
-//! A target for every parser of bytes from outside: a function that takes any bytes.
+//! A target for every parser of untrusted bytes. A target is a function that takes any bytes.
 //!
-//! A target panics if its parser panics, or if a check fails. Examples of checks: a printed record
-//! is parsed as itself, an encoded cell is decoded as itself, and reading in pieces gives the same
-//! result as reading all bytes together. [`TARGETS`] lists the targets.
+//! A target panics if its parser panics, or if a check fails. Examples of checks: a record is the
+//! same after printing and parsing, a cell is the same after encoding and decoding, and small reads
+//! give the same result as one large read. [`TARGETS`] lists the targets.
 //!
-//! `cargo test` gives each target the files of `corpus/NAME`. `scripts/fuzz` makes more inputs from
-//! these by changing them, and looks for inputs that reach new code (libFuzzer). It also watches
-//! time and memory. An input that found a fault becomes a file in the corpus. Private parsers of a
-//! tool are called through the module `fuzz` of its crate, which has the checks.
+//! `cargo test` runs each target on the files of `corpus/NAME`. `scripts/fuzz` changes these files
+//! to make new inputs, and looks for inputs that reach new code (with libFuzzer). The script also
+//! checks time and memory. If an input finds a bug, put the input into the corpus. The module
+//! `fuzz` of a crate calls the private parsers of this crate and checks their results.
 
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
@@ -24,15 +24,15 @@ mod state;
 /// A parser and its checks.
 #[derive(Clone, Copy)]
 pub struct Target {
-    /// Its name, which is also the name of its directory in `corpus`.
+    /// The name of the target and of its directory in `corpus`.
     pub name: &'static str,
     /// Panics if a check fails.
     pub run: fn(&[u8]),
-    /// The time limit is this number times 10 ms, and an amount for each byte. The number is above
-    /// 1 only if the parser has a known fixed cost. Then the limit is about six times this cost, so
-    /// that a slow machine stays below it.
+    /// The time limit is this number times 10 ms, plus 1 µs for each byte. The number is 1 for most
+    /// parsers. If a parser has a fixed cost for each input, the limit is about six times this
+    /// cost, because some machines are slow.
     pub floor: u32,
-    /// The largest number of bytes of memory for an input.
+    /// The maximum memory for one input, in bytes.
     pub memory: usize,
 }
 
@@ -50,8 +50,8 @@ pub const TARGETS: &[Target] = &[
     target("block_logins", mls_block::fuzz::logins),
     target("block_state", mls_block::fuzz::state),
     target("clock", log::clock),
-    // A few bytes can expand to 64 KiB, which are decompressed twice. A decoder may take 96 MiB,
-    // because `xz -9` needs 65 MiB. The zstd decoder takes the next power of two and a little more.
+    // A few bytes can expand to 64 KiB, which are decompressed twice. A decoder may use 96 MiB,
+    // because `xz -9` needs 65 MiB. For zstd, the limit becomes 128 MiB and a little more.
     Target { floor: 4, memory: 136 << 20, ..target("compression", compression::decode) },
     target("config", config::ini),
     Target { floor: 5, ..target("config_edit", mls_setup::fuzz::edit) },
@@ -82,8 +82,8 @@ pub const TARGETS: &[Target] = &[
     target("typed_values", config::values),
 ];
 
-/// The target with this name. A program that calls this function in a constant contains only this
-/// target.
+/// Returns the target `name`. If a constant calls this function, the program contains only the code
+/// of this target.
 #[must_use]
 pub const fn find(name: &str) -> Option<Target> {
     let mut i = 0;

@@ -16,8 +16,8 @@ use mls_parse::clock::Clock;
 use mls_parse::{Args, Scanner};
 use mls_stream::blocks::BlockPosition;
 
-/// The number of inputs for one scanner. A scanner keeps every line that it cannot read, so it must
-/// not live forever.
+/// The number of inputs for one scanner. A scanner stores every line that it cannot read, so its
+/// memory grows.
 const USES: u32 = 256;
 
 thread_local! {
@@ -58,7 +58,6 @@ fn segment(source: &str, offset: usize, length: usize, before: &str) -> Segment<
     }
 }
 
-/// The records of some lines of a source.
 fn parse(
     scanner: &mut Scanner,
     source: &str,
@@ -73,8 +72,8 @@ fn parse(
     out
 }
 
-/// Each line is an `auth` record, does not change when it is printed again, and cannot control a
-/// terminal.
+/// Each line must be an `auth` record that is the same after parsing and printing, without control
+/// characters (for terminals).
 fn assert_printed(records: &[u8]) {
     for line in records.split_inclusive(|b| *b == b'\n') {
         let text = line.strip_suffix(b"\n").expect("a record is a whole line");
@@ -91,12 +90,12 @@ fn assert_printed(records: &[u8]) {
     }
 }
 
-/// Lines give the same records whether they are read at once or in two parts.
+/// One read of all lines and two reads of half the lines must give the same records.
 fn scan(source: &str, lines: &[u8]) {
     with_scanner(|scanner| {
         let all = parse(scanner, source, lines, 0, b"");
         assert_printed(&all);
-        // The second part gets at most `MAX_BEFORE` bytes of the first part as the lines before it.
+        // `before` has at most `MAX_BEFORE` bytes, so the first part must be shorter.
         let middle = lines.len() / 2;
         let newline = lines[middle..].iter().position(|b| *b == b'\n');
         let Some(cut) = newline.map(|n| middle + n + 1).filter(|cut| *cut < MAX_BEFORE) else {
@@ -114,17 +113,15 @@ fn scan(source: &str, lines: &[u8]) {
     });
 }
 
-/// Lines of a log.
 pub(crate) fn lines(bytes: &[u8]) {
     scan("/var/log/mail.log", bytes);
 }
 
-/// Entries of the journal.
 pub(crate) fn journal(bytes: &[u8]) {
     scan(JOURNAL_SOURCE, bytes);
 }
 
-/// All parts of an envelope are parts of its line, in their order.
+/// Each part of an envelope is inside the line, and the message is at its end.
 pub(crate) fn envelope(line: &[u8]) {
     let Some(envelope) = mls_parse::envelope::open(line) else { return };
     let range = line.as_ptr_range();
@@ -140,7 +137,7 @@ pub(crate) fn envelope(line: &[u8]) {
             || envelope.message.as_ptr_range().end == range.end
             || line.ends_with(b"]")
             || line.ends_with(b"\r"),
-        "something is missing behind the message"
+        "something is missing after the message"
     );
     let _ = mls_parse::pieces(envelope.program, envelope.message);
 }
@@ -169,8 +166,8 @@ fn anonymizer() -> Anonymizer {
     Anonymizer::new(Pseudonyms::new(&KEY, &[]), Rules::default(), false)
 }
 
-/// The records of an anonymized line are equal to the anonymized records of the line. Only a line
-/// without a record may be omitted.
+/// Parsing an anonymized line must give the same records as anonymizing the records of the line. A
+/// line may be omitted only if it has no record.
 pub(crate) fn anonymize(bytes: &[u8]) {
     let line = bytes.split(|b| *b == b'\n').next().unwrap_or_default();
     let (mut names, mut written) = (anonymizer(), Vec::new());

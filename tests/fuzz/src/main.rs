@@ -1,5 +1,5 @@
-//! Runs libFuzzer with one target. `MLS_FUZZ_TARGET` names the target when this program is built.
-//! So the program holds only the code of this target. This is faster, because libFuzzer looks at
+//! Runs libFuzzer with one target. `MLS_FUZZ_TARGET` names the target at build time, and the
+//! program contains only the code of this target. This makes it faster, because libFuzzer checks
 //! all counters of a program after each input. `scripts/fuzz` builds one program for each target.
 #![no_main]
 
@@ -23,12 +23,11 @@ const TARGET: Target = match mls_fuzz::find(env!("MLS_FUZZ_TARGET")) {
     None => panic!("MLS_FUZZ_TARGET is not the name of a target"),
 };
 
-/// The largest share of a time limit that an input took, in percent. Shares below 25 are not
-/// printed.
+/// The slowest input until now, in percent of its time limit. Values up to 25 are not printed.
 static SLOWEST: AtomicU64 = AtomicU64::new(25);
 
-/// The number of times that a slow input is run again. It must be too slow each time, because one
-/// run can be slow for other reasons: data that is set up once, or other programs that use the
+/// How many times a slow input is run again. An input fails only if every run is too slow. A single
+/// run can be slow for other reasons: data that is created once, or other programs that use the
 /// caches.
 const MORE_RUNS: usize = 5;
 
@@ -37,8 +36,8 @@ fuzz_target!(|bytes: &[u8]| {
     let allowed = FLOOR * TARGET.floor + PER_BYTE * length;
     let before = MEMORY.current_usage();
     MEMORY.reset_peak_usage();
-    // Measure the elapsed time first. The CPU time is never longer, and the system call that reads
-    // it takes longer than many inputs. So only slow inputs need the CPU time.
+    // Measure the elapsed time first, which is never shorter than the CPU time. The system call for
+    // the CPU time takes longer than many inputs, so only slow inputs use it.
     let start = Instant::now();
     (TARGET.run)(bytes);
     let mut took = start.elapsed();

@@ -1,4 +1,4 @@
-//! Records and streams of them.
+//! Records, and streams of records.
 
 use std::io::{self, Read};
 
@@ -58,7 +58,7 @@ impl Read for Pieces {
     }
 }
 
-/// The content of a framed or plain stream: lines, records, and its end.
+/// The content of a framed or plain stream: lines, records, and the error or success at its end.
 #[derive(Debug, PartialEq)]
 struct Content {
     lines: Vec<u8>,
@@ -101,11 +101,11 @@ fn content(bytes: &[u8], size: usize) -> Content {
 pub(crate) fn frames(bytes: &[u8]) {
     let all = content(bytes, usize::MAX);
     let size = 1 + bytes.first().map_or(0, |first| usize::from(*first) % 7);
-    // Each read may look at all bytes before it, so long inputs are read in larger pieces.
+    // Each read may search all earlier bytes again, so long inputs are read in larger pieces.
     assert_eq!(content(bytes, size.max(bytes.len() / 64)), all);
 }
 
-/// Lines are the same for all sizes of reads, and each has the right offset.
+/// Lines and their offsets must be the same for all sizes of reads.
 pub(crate) fn ndjson(bytes: &[u8]) {
     let read = |size| {
         let pieces = Pieces { bytes: bytes.to_vec(), start: 0, size };

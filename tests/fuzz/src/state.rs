@@ -16,7 +16,7 @@ pub(crate) fn cursor_file(bytes: &[u8]) {
     }
 }
 
-/// The header field that carries a cursor, and text for header fields.
+/// The header field that contains a cursor, and text for header fields.
 pub(crate) fn mail_cursor(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     if let Some(cursor) = MailCursor::from_field(&text) {
