@@ -1,5 +1,6 @@
 //! The process of a tool: arguments, configuration, `run`, exit code.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -62,7 +63,7 @@ pub fn command<A: Args>() -> Command {
             .help("Print the configuration that the tool uses, without passwords, and exit");
         command = command.args([config, show_config]);
     }
-    with_negative_numbers(command)
+    command
 }
 
 /// Passes values such as `-1` to the parser of each flag. The message of this parser says which
@@ -83,13 +84,24 @@ pub fn main<A: Args>(run: fn(A, Config) -> anyhow::Result<()>) -> ExitCode {
     ExitCode::from(code.unwrap_or(Exit::Software as u8))
 }
 
+fn parse<A: Args>(
+    command: &mut Command,
+    words: &[OsString],
+) -> clap::error::Result<(A, ArgMatches)> {
+    let found = command.try_get_matches_from_mut(words)?;
+    Ok((A::from_arg_matches(&found)?, found))
+}
+
 fn process<A: Args>(run: fn(A, Config) -> anyhow::Result<()>) -> u8 {
     let mut command = command::<A>();
     diag::start(command.get_name());
     let words: Vec<_> = std::env::args_os().collect();
-    let parsed = command
-        .try_get_matches_from_mut(&words)
-        .and_then(|found| Ok((A::from_arg_matches(&found)?, found)));
+    let mut parsed = parse::<A>(&mut command, &words);
+    if parsed.is_err() {
+        // Not done before the first try, because it would triple the work of a short run.
+        command = with_negative_numbers(self::command::<A>());
+        parsed = parse::<A>(&mut command, &words);
+    }
     let (args, found) = match parsed {
         Ok(parsed) => parsed,
         // clap chooses between stdout and stderr, and whether to use colours.
