@@ -10,18 +10,18 @@ import shutil
 import subprocess
 import tempfile
 
-# The tools write whole records, so these bytes never occur inside one.
+# How records begin. A text inside a record never contains these bytes, because JSON escapes quotes.
 AUTH = b'{"v":1,"type":"auth",'
 GAP = b'{"v":1,"type":"gap",'
 END = b'{"v":1,"type":"end"'
 
-# The largest number of bytes that are handed on at once.
+# The number of bytes that are read at once.
 BLOCK = 1 << 20
 
 # Exit codes (sysexits.h) that the same file would cause again: usage, data, no input, no permission, configuration.
 PERMANENT = {64, 65, 66, 77, 78}
 
-# The number of bytes of a tool's messages that are kept.
+# How many bytes of a tool's messages are used: the last ones.
 KEPT = 4096
 
 
@@ -66,7 +66,7 @@ class Log:
     """One run of the tools over one log."""
 
     def __init__(self, name, path, pipeline):
-        # The name in messages, and the path of the file.
+        # `name` is for messages, and `path` is the file to read.
         self.name, self.path, self.pipeline = name, path, pipeline
         self.lines = self.events = self.rejects = 0
         # The reasons why parts of the log could not be read.
@@ -81,7 +81,7 @@ class Log:
                 last = yield from self._read(processes[-1].stdout)
                 self._check([process.wait() for process in processes], said, last)
             finally:
-                # After an error, or if the caller stops early, end all processes.
+                # If there was an error or the caller stops early, kill all processes.
                 for process in processes:
                     if process.poll() is None:
                         process.kill()
@@ -102,7 +102,7 @@ class Log:
                     reason = f"{command[0]} cannot be run: {error.strerror}; give the directory of the tools with --tools"
                     raise ToolFailed(f"{self.name}: {reason}", False) from error
             if processes:
-                # Only the next tool may hold the pipe. Then each tool notices when its reader dies.
+                # Close our end of the pipe: only then does a tool notice that the next tool has died.
                 processes[-1].stdout.close()
             processes.append(process)
             source = process.stdout

@@ -33,7 +33,7 @@ from pyspark.sql import SparkSession, Window
 from pyspark.sql import functions as F
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-# On a worker, Spark puts the module into the search path.
+# This line is for the driver. On a worker, Spark puts the module into the search path.
 sys.path.insert(0, HERE)
 import mls_archive  # noqa: E402
 
@@ -43,8 +43,8 @@ SCHEMAS = [
     "/usr/share/maillogsentinel/schema.json",
 ]
 
-# These columns identify a line. `pos` alone is not enough, because two files can begin with the same line. If a zone or
-# a year was read differently, `date` differs, but its seconds do not.
+# These columns identify a line. `pos` alone is not enough, because two files can begin with the same line. `date` is not
+# among them: two copies of a line can be read with different time zones or years. Then `date` differs, but not `second`.
 IDENTITY = ["pos", "server", "service", "pid", "second"]
 
 # A task reads several logs, because starting a task costs about 0.15 s. There are enough tasks to
@@ -53,7 +53,7 @@ IDENTITY = ["pos", "server", "service", "pid", "second"]
 TASKS_PER_CORE = 6
 TASK_BYTES = 128 << 20
 
-# While the workers of a cluster are starting, Spark does not know how many cores it has.
+# The least number of tasks on a cluster: while its workers are starting, Spark does not know how many cores it has.
 CLUSTER_TASKS = 200
 
 # Starting the tools for a log takes as long as reading this number of bytes.
@@ -72,7 +72,7 @@ def main():
     mls_archive.add_options(parser)
     options = parser.parse_args()
     mls_archive.find_tools(options, HERE)
-    # A run without copies never starts Spark SQL, which would take several seconds.
+    # Start only the context. Spark SQL needs several seconds to start, and only copies of lines need Spark SQL.
     context = SparkContext.getOrCreate(configuration())
     context.addPyFile(os.path.join(HERE, "mls_archive.py"))
     archive = Archive(context, options.archive)
@@ -84,7 +84,7 @@ def main():
         return 75
     except Exception as error:
         traceback.print_exc()
-        # Spark's messages contain the stack of Java, which is printed above.
+        # Leave out the stack of Java, which the message of Spark contains: print_exc has printed it.
         message = str(error).partition("\n\tat ")[0].replace("\n", " ")
         print(f"spark-archive: error: {mls_archive.printable(message)}; run it again", file=sys.stderr)
         return 70
@@ -94,12 +94,12 @@ def main():
 
 def configuration():
     """Returns the settings of the user, and ours if the user has none."""
-    # Before this, SparkConf does not contain the settings of the user.
+    # Without this call, SparkConf does not contain the settings of the user.
     SparkContext._ensure_initialized()
     # The rows are already compressed when Spark stores them.
     conf = SparkConf().setIfMissing("spark.rdd.compress", "false")
     if conf.get("spark.master", "").startswith("local["):
-        # Spark SQL compares rows that are not compressed. On one machine, they do not go through a network.
+        # On one machine, rows that Spark SQL compares do not go through a network, so do not compress them.
         conf.setIfMissing("spark.shuffle.compress", "false")
     return conf
 
@@ -115,7 +115,7 @@ def add(context, archive, options):
     groups = in_groups(logs, least if is_local else max(least, CLUSTER_TASKS))
     tasks = context.parallelize(groups, len(groups)).flatMap(
         lambda group: (part for entry in group for part in read_log(entry, schema, pipeline, settings, tries)))
-    # If a worker dies, Spark reads its logs again.
+    # Store the rows on disk. If a worker dies, its logs are read again.
     tasks.persist(StorageLevel.DISK_ONLY)
     summaries = dict(tasks.filter(lambda part: part[1] is None).map(lambda part: (part[0], part[2])).collect())
     errors += [summaries[log]["error"] for log in sorted(summaries) if "error" in summaries[log]]
@@ -188,7 +188,7 @@ def read_log(entry, schema, pipeline, settings, tries):
         except pa.ArrowInvalid as error:
             summary = {"error": f"{name}: a record of the tools does not fit the schema: {error}"}
         except mls_archive.ToolFailed as failure:
-            # Spark repeats a task that raises. After the last try it gives up the whole job.
+            # If a task raises an exception, Spark tries it again. After the last try, Spark would stop the whole job.
             if not failure.is_permanent and TaskContext.get().attemptNumber() + 1 < tries:
                 raise
             summary = {"error": str(failure)}
@@ -247,7 +247,7 @@ def fetch(name, mtime, scratch, settings):
 
 def hadoop(arguments, failure, scratch, settings):
     """Runs a command of Hadoop's file system shell."""
-    # Settings can contain secrets, which must not be arguments of a command. Hadoop reads a file of this name.
+    # Settings can contain secrets, which must not be arguments of a command. So write them to core-site.xml for Hadoop.
     conf = os.path.join(scratch, "core-site.xml")
     with open(os.open(conf, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8") as file:
         file.write(site_xml(settings))
@@ -255,7 +255,7 @@ def hadoop(arguments, failure, scratch, settings):
     jars = [os.path.join(directory, "*") for directory in (os.path.join(spark_home(), "jars"), SparkFiles.getRootDirectory())]
     class_path = [directory for directory in (os.environ.get("HADOOP_CONF_DIR"), scratch) if directory] + jars
     java = os.path.join(os.environ["JAVA_HOME"], "bin", "java") if os.environ.get("JAVA_HOME") else "java"
-    # The copy needs no large heap, and no compiler that helps only long runs.
+    # The command runs for a short time: it needs no large heap and no optimizing compiler.
     command = [java, "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", ":".join(class_path),
                "org.apache.hadoop.fs.FsShell", "-conf", conf, *arguments]
     run = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
@@ -315,7 +315,7 @@ def read_records(block, schema):
         pa.BufferReader(block), pa.json.ReadOptions(use_threads=False, block_size=max(len(block), 1)),
         pa.json.ParseOptions(pa.schema([("type", pa.string()), *schema]), unexpected_field_behavior="ignore"))
     is_auth = pc.equal(lines["type"], "auth")
-    # Few blocks hold other records, and a filter copies all columns.
+    # A filter copies all columns. So filter only the few blocks that contain other records.
     records = (lines if pc.all(is_auth, skip_nulls=False).as_py() else lines.filter(is_auth)).drop_columns(["type"])
     return records.set_column(records.schema.get_field_index("date"), "date", times_of(records["date"]))
 

@@ -79,8 +79,8 @@ fn check_unchanged(path: &Path, imported: &str) -> anyhow::Result<()> {
     )))
 }
 
-/// Takes a lock, so that only one import runs at a time: a lock file for SQLite, otherwise a lock
-/// of the server, which ends with the connection.
+/// Takes a lock, so that only one import runs at a time. For SQLite, the lock is a lock file. Other
+/// databases give a lock that ends with the connection.
 fn lock(database: &mut Database, options: &ConnectOptions) -> anyhow::Result<Option<Lock>> {
     let key = database.dialect.text(&format!("mls-sql import {}", database.table.name()));
     let sql = match options {
@@ -100,10 +100,10 @@ fn lock(database: &mut Database, options: &ConnectOptions) -> anyhow::Result<Opt
         .error(format!("another import into {} is running; try again later", database.shown)))
 }
 
-/// The number of names in one query, so that an answer stays small even after many imports.
+/// The maximum number of names in one query. It limits the answer, even after many imports.
 const NAMES_AT_ONCE: usize = 500;
 
-/// Returns the SHA-256 of those files in `names` that were imported, by name.
+/// Returns the SHA-256 of each file in `names` that was imported, by the name of the file.
 fn hashes_of_imported(
     database: &mut Database,
     names: &[String],
@@ -123,7 +123,7 @@ fn hashes_of_imported(
     Ok(imported)
 }
 
-/// Returns the names of the SQL files, sorted. Skips hidden files: they are still being written.
+/// Returns the names of the SQL files, sorted. Skips hidden files, because they are not complete.
 fn names(dir: &Path) -> anyhow::Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in std::fs::read_dir(dir).on_file("reading directory", dir)? {
@@ -189,7 +189,7 @@ fn import(database: &mut Database, path: &Path, name: &str) -> anyhow::Result<()
                 .execute_one(statement.text)
                 .map_err(|error| fault(&error, &statement.place()))?;
         }
-        // The savepoint is gone if the file has ended the transaction.
+        // If the file has ended the transaction, the savepoint does not exist any more.
         let release = database.execute("RELEASE SAVEPOINT file");
         release.map(drop).map_err(|error| fault(&error, "the file must not end its transaction"))
     };

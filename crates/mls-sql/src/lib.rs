@@ -30,8 +30,8 @@
 //! Give each machine its own `--source`. The cursor contains an ID of the machine (a hash of
 //! `/etc/machine-id`) and the logs that were read. `load` ends with exit 78 in two cases:
 //!
-//! - Another machine has loaded this source. If this machine replaces it, `--take-over` continues
-//!   from the position of the other machine.
+//! - Another machine has loaded this source. If this machine replaces the other machine,
+//!   `--take-over` continues from the position of the other machine.
 //! - This machine has loaded the same log as another source, for example before its host was
 //!   renamed. `rename-source` renames that source; `--allow-duplicates` loads the log again.
 //!
@@ -68,7 +68,7 @@
 //! MariaDB as a bad record, but such rows alone never cause exit 78.
 //!
 //! If a partitioned table of your own has no partition for a row, `load` ends with exit 78 until
-//! you create one; no row is lost. If a trigger raises an error, the row counts as refused, and
+//! you create the partition; no row is lost. If a trigger raises an error, the row is refused, and
 //! `load` skips it. So a trigger that finds no partition must raise an error that can be retried,
 //! such as `ERRCODE '55000'`.
 //!

@@ -23,7 +23,6 @@ use crate::writer::{Background, RowWriter};
 /// length.
 const BATCH: usize = 256 * 1024;
 
-/// Loads a stream into the table.
 pub(crate) fn run(
     reader: Reader,
     database: &mut Database,
@@ -63,9 +62,9 @@ pub(crate) fn run(
             committed: Value::Null,
             loaded: 0,
         };
-        // A run that fails leaves its transaction to the server, which rolls it back.
+        // If the run fails, the database rolls the transaction back.
         sink::drain(reader, &mut load).or_else(|error| {
-            // If the last batch has failed too, return its error, because it says what to repair.
+            // If the last batch has failed too, its error is returned: it says what to repair.
             load.background.wait()?;
             Err(error)
         })?;
@@ -161,9 +160,10 @@ impl Sink for Load<'_> {
 }
 
 impl Load<'_> {
-    /// Refuses a table that has rows of this source or rows without a source. Call it if the source
-    /// has no cursor: then these rows come from SQL files, from a load without `--framed`, or from
-    /// an older version, and the log can hold the same attempts.
+    /// Refuses a table that has rows of this source or rows without a source. The caller must call
+    /// this function only if the source has no cursor. Without a cursor, these rows come from SQL
+    /// files, from a load without `--framed`, or from an older version. The log can contain the
+    /// attempts of these rows too.
     fn refuse_rows_of_files(&mut self) -> anyhow::Result<()> {
         // In the table of a fleet, the role of a mail server cannot read rows.
         let Some(column) = self.source_column.as_ref().filter(|_| self.partitions.is_none()) else {

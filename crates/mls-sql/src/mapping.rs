@@ -52,11 +52,11 @@ pub struct Mapping {
 /// One column of the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableColumn {
-    /// Its name in the table.
+    /// The name of the column.
     pub name: String,
     /// The text after the name in `CREATE TABLE`.
     pub definition: String,
-    /// The value that it holds; `None` if the database fills it.
+    /// The value in this column; `None` if the database fills the column.
     pub field: Option<Field>,
 }
 
@@ -125,8 +125,8 @@ impl Mapping {
         Self { columns: columns.map(column).into() }
     }
 
-    /// Reads a mapping file for a dialect. Exit 66 if the file cannot be read; exit 78, with the
-    /// column, if it is not a mapping.
+    /// Reads a mapping file for a dialect. Exit 66 if the file cannot be read; exit 78 if the file
+    /// is not a valid mapping.
     pub(crate) fn load(path: &Path, dialect: Dialect) -> anyhow::Result<Self> {
         let text = std::fs::read(path).on_file("mapping file", path)?;
         Self::parse(&text, dialect).on_file("mapping file", path).or_exit(Exit::Config)

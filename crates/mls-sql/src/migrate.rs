@@ -15,8 +15,8 @@ use crate::tables::has;
 /// The name and the definition of a column to add.
 type Addition<'a> = (&'a str, &'a str);
 
-/// Adds missing columns, and creates missing tables. If this fails in SQLite or PostgreSQL, nothing
-/// is changed.
+/// Adds missing columns, and creates missing tables. If a statement fails in SQLite or PostgreSQL,
+/// nothing is changed.
 pub(crate) fn run(database: &mut Database, mapping: &Mapping) -> anyhow::Result<()> {
     let (dialect, table) = (database.dialect, database.table.clone());
     let wanted = mapping.columns.iter().filter(|c| c.field.is_some() || c.name == LOADED_BY);
@@ -37,7 +37,8 @@ pub(crate) fn run(database: &mut Database, mapping: &Mapping) -> anyhow::Result<
     Ok(())
 }
 
-/// Adds the wanted columns that a table lacks. Returns their number; 0 if there is no such table.
+/// Adds the wanted columns that a table lacks. Returns the number of added columns; 0 if the table
+/// does not exist.
 fn add(
     database: &mut Database,
     table: &str,
@@ -70,7 +71,7 @@ fn statements(
 ) -> Vec<String> {
     let alter = format!("ALTER TABLE {}", dialect.name(table));
     let add = |(name, definition): &Addition<'_>| {
-        // A default would name the user of this run as the loader of the older rows.
+        // With a default, `loaded_by` of the older rows would be the user of this run.
         let definition = match definition.split_once(" DEFAULT ") {
             Some((definition, _)) if *name == LOADED_BY => definition,
             _ => definition,

@@ -1,8 +1,8 @@
 //! The table of the Python original in an SQLite database (`sql_importer.py`,
 //! `create_table_if_not_exists`).
 //!
-//! Its dates are local times as `dd/mm/yyyy HH:MM`, its columns refuse NULL, and a CHECK allows
-//! only some values of `reverse_dns_status`.
+//! The dates in this table are local times as `dd/mm/yyyy HH:MM`. The columns refuse NULL. A CHECK
+//! allows only some values of `reverse_dns_status`.
 
 use mls_diag::{Exit, count, summary};
 use mls_event::Column;
@@ -30,7 +30,8 @@ fn name_by_default(source: Column) -> &'static str {
     }
 }
 
-/// Whether the table is one of the original. Another table with the same column names counts too.
+/// Whether the Python original has made the table. Any table with the column names of the original
+/// counts too.
 pub(crate) fn made(database: &mut Database, mapping: &Mapping) -> anyhow::Result<bool> {
     let name = database.table.name().to_owned();
     let columns = database.columns(&name)?;
@@ -100,7 +101,7 @@ fn copy(old: &str, new: &str, mapping: &Mapping, columns: &[String]) -> String {
     let mut values = Vec::new();
     let mut names = Vec::new();
     for (name, field) in mapping.filled() {
-        // The original stored failures only, and none of the other members.
+        // The original stored only failures, and only the columns of the CSV.
         let Field::Csv(source) = field else { continue };
         names.push(Dialect::Sqlite.name(name));
         let found = [name, name_by_default(source)].into_iter().find(|name| has(columns, name));

@@ -7,7 +7,6 @@ use mls_stream::sink;
 use crate::field::Field;
 use crate::mapping::Mapping;
 
-/// The outcomes that become rows.
 pub(crate) struct OutcomeFilter {
     outcomes: Vec<Outcome>,
     rows: u64,
@@ -16,8 +15,8 @@ pub(crate) struct OutcomeFilter {
 }
 
 impl OutcomeFilter {
-    /// Fails with exit 78 if the table has no column that distinguishes these outcomes from
-    /// failures.
+    /// Fails with exit 78 if `outcomes` has more than failures, but the mapping has no column for
+    /// the outcome.
     pub(crate) fn new(outcomes: Vec<Outcome>, mapping: &Mapping) -> anyhow::Result<Self> {
         let only_failures = outcomes.iter().all(|outcome| *outcome == Outcome::Failure);
         if !only_failures && mapping.column(Field::Outcome).is_none() {
@@ -29,7 +28,7 @@ impl OutcomeFilter {
         Ok(Self { outcomes, rows: 0, skipped: Vec::new() })
     }
 
-    /// Returns the number of rows of an event, and counts them.
+    /// Returns the number of rows of an event. Counts the rows and the skipped events.
     pub(crate) fn rows(&mut self, event: &Auth<'_>) -> u32 {
         if self.outcomes.contains(&event.outcome) {
             let rows = sink::rows(event, event.outcome);
@@ -48,8 +47,8 @@ impl OutcomeFilter {
         count(self.rows, "row", "rows")
     }
 
-    /// Returns the number of skipped records and their outcomes, for the summary of the run. Empty
-    /// if none was skipped.
+    /// Returns the number of skipped records and their outcomes, for the summary of the run. The
+    /// text is empty if no record was skipped.
     pub(crate) fn skipped(&self) -> String {
         let all: u64 = self.skipped.iter().map(|(_, skipped)| skipped).sum();
         if all == 0 {

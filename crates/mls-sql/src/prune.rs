@@ -13,10 +13,11 @@ use crate::field::Field;
 use crate::fleet;
 use crate::mapping::Mapping;
 
-/// The number of rows that one statement removes, so that it holds its locks for at most a second.
+/// The number of rows that one statement removes. This limit lets a statement release its locks
+/// after at most a second.
 const BATCH: u64 = 20_000;
 
-/// Returns the first moment to keep, from `--before`. Exit 64 if it is in the future.
+/// Returns the first moment to keep, from `--before`. Exit 64 if this moment is in the future.
 pub(crate) fn beginning(before: DayOrMinute, zone: Zone) -> anyhow::Result<DateTime<FixedOffset>> {
     let now = zone.now();
     let before = zone.read(before.begin(now.date_naive()));
@@ -29,9 +30,9 @@ pub(crate) fn beginning(before: DayOrMinute, zone: Zone) -> anyhow::Result<DateT
     Ok(before)
 }
 
-/// Removes the events before a time. From a partitioned table it drops whole partitions, but only
-/// those that end at that time or before. In a fleet's table it also creates the partitions of the
-/// coming months. If it fails, the rows that it has already removed stay removed.
+/// Removes the events before the time `before`. From a partitioned table, drops only the partitions
+/// that end at `before` or earlier. For the table of a fleet, also creates the partitions of the
+/// coming months. If the run fails, the rows that were already removed stay removed.
 pub(crate) fn run(
     database: &mut Database,
     mapping: &Mapping,
@@ -73,8 +74,8 @@ fn is_partitioned(database: &mut Database) -> anyhow::Result<bool> {
     Ok(!database.texts(&sql, "reading the tables of")?.is_empty())
 }
 
-/// Returns the names, quoted for SQL, of the partitions that end at a time or before. Reads the
-/// limits of a partition from the catalog, because its name need not contain them.
+/// Returns the names, quoted for SQL, of the partitions that end at the time `before` or earlier.
+/// Reads the limits of a partition from the catalog: not every name contains the limits.
 fn partitions_before(database: &mut Database, before: &str) -> anyhow::Result<Vec<String>> {
     let name = database.dialect.text(&database.events());
     let sql = format!(

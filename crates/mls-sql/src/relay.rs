@@ -46,7 +46,7 @@ pub(crate) enum Endpoint {
 pub(crate) struct Relay {
     directory: TempDir,
     guard: Arc<Mutex<Guard>>,
-    /// Dropping this ends the copying.
+    /// If this set is dropped, its tasks stop.
     tasks: JoinSet<io::Result<()>>,
 }
 
@@ -88,7 +88,7 @@ impl Relay {
         while self.tasks.join_next().await.is_some() {}
     }
 
-    /// Returns the reason why the relay has ended the connection, else `error`.
+    /// If the relay has ended the connection, returns the reason. If not, returns `error`.
     pub(crate) fn explain(&self, error: sqlx::Error) -> sqlx::Error {
         match lock(&self.guard).violation.clone() {
             Some(why) => io::Error::new(io::ErrorKind::InvalidData, why).into(),
@@ -201,7 +201,7 @@ impl Guard {
             ));
         }
         let allowed = match (self.dialect, self.requested) {
-            // The server speaks first. Its packet begins with its length, in three bytes.
+            // The server sends the first packet. It begins with the length, in three bytes.
             (Dialect::Mysql, 0) => match self.head[..] {
                 [a, b, c, _] => {
                     let length = usize::from(a) | usize::from(b) << 8 | usize::from(c) << 16;
@@ -210,7 +210,7 @@ impl Guard {
                 _ => 4,
             },
             (Dialect::Postgresql, 0) => 0,
-            // After `S`, the client begins TLS. So the server may send only this byte.
+            // After `S`, the client begins TLS. So the server may send only the byte `S`.
             (Dialect::Postgresql, 8)
                 if self.first_request == SSL_REQUEST && self.head.first() == Some(&b'S') =>
             {

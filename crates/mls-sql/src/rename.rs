@@ -10,14 +10,14 @@ use crate::mapping::{LOADED_BY, Mapping};
 pub(crate) struct Rename {
     pub(crate) old: String,
     pub(crate) new: String,
-    /// The user who loads the source. It is needed only for the table of a fleet: there, several
-    /// users can load sources of the same name.
+    /// The user who loads the source. Needed only for the table of a fleet, because several users
+    /// of a fleet can each load a source with the name `old`.
     pub(crate) loaded_by: Option<String>,
 }
 
 impl Rename {
     /// Renames a source in the cursor table and in the table of events, in one transaction. Exit 65
-    /// if `old` does not exist, or several users have it, or `new` exists.
+    /// if `old` does not exist, if several users have a source `old`, or if `new` exists.
     pub(crate) fn run(&self, database: &mut Database, mapping: &Mapping) -> anyhow::Result<()> {
         database.prepare(mapping)?;
         let Self { old, new, .. } = self;
@@ -36,7 +36,7 @@ impl Rename {
         let rename =
             format!("UPDATE {cursor} SET source = {new_text} WHERE source = {old_text}{owned}");
         if database.must(&rename, "renaming a source in")? == 0 {
-            // Another run has renamed it meanwhile.
+            // Another run has renamed the source in the meantime.
             return Err(self.absent(database));
         }
         let mut rows = 0;
@@ -59,9 +59,9 @@ impl Rename {
         Exit::DataErr.error(format!("{}: there is no source {}{by}", database.shown, self.old))
     }
 
-    /// Returns the SQL condition that selects only the rows of the source's user. It is empty if
-    /// the table is not of a fleet: then several users can have loaded the rows of one source, and
-    /// the source is renamed in all its rows.
+    /// Returns the SQL condition that selects only the rows of the source's user. If the table is
+    /// not the table of a fleet, the condition is empty, and all rows of the source are renamed.
+    /// Several users can have loaded these rows.
     fn owner(&self, database: &mut Database) -> anyhow::Result<String> {
         let dialect = database.dialect;
         let sql = format!(

@@ -24,7 +24,7 @@ const STATUSES: [&str; 4] = ["Errno 1", "Errno 1", "Errno 2", "Errno 4"];
 /// last day is 30 June 2026.
 ///
 /// # Errors
-/// Those of `out`.
+/// Any error of `out`.
 pub fn write(
     seed: u64,
     rows: u64,

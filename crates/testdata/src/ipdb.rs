@@ -7,8 +7,8 @@ use std::path::Path;
 
 use crate::random::Random;
 
-/// The number of rows of the published databases in 2026: countries, then systems; each for IPv4 and
-/// IPv6.
+/// The number of rows of the published databases in 2026: first countries, then AS, each with the
+/// number for IPv4 and the number for IPv6.
 const ROWS: [[usize; 2]; 2] = [[237_000, 110_000], [427_000, 95_000]];
 
 /// File names of the databases: countries for IPv4 and IPv6, then AS for IPv4 and IPv6.
@@ -32,7 +32,7 @@ pub struct IpRange {
     pub start: u128,
     /// Last address.
     pub end: u128,
-    /// Country, or system and organisation. The organisation is quoted as in the database.
+    /// Country, or AS number and organisation. The organisation is quoted as in the database.
     pub entry: RangeValue,
 }
 
@@ -44,8 +44,8 @@ pub enum RangeValue {
     System(u32, &'static str),
 }
 
-/// Makes sorted ranges, spread over all addresses of the family. Many hold a single address, and many
-/// follow one another without a gap.
+/// Makes sorted ranges, spread over all addresses of the family. Many ranges have only one address,
+/// and between many ranges there is no gap.
 fn ranges(seed: u64, kind: usize, family: usize) -> Vec<IpRange> {
     let rows = ROWS[kind][family];
     let mut random = Random::new(seed ^ (kind * 2 + family + 1) as u64);
@@ -83,11 +83,11 @@ pub fn address(number: u128, family: usize) -> IpAddr {
 }
 
 /// Writes a database of the published size into `directory` under its published name, with addresses
-/// as numbers. `kind` is 0 for countries or 1 for systems, `family` is 0 for IPv4 or 1 for IPv6.
+/// as numbers. `kind` is 0 for countries or 1 for AS, `family` is 0 for IPv4 or 1 for IPv6.
 /// Returns the rows.
 ///
 /// # Errors
-/// Those of the file.
+/// Any I/O error.
 pub fn save(directory: &Path, seed: u64, kind: usize, family: usize) -> io::Result<Vec<IpRange>> {
     let ranges = ranges(seed, kind, family);
     let mut out = BufWriter::new(File::create(directory.join(FILES[2 * kind + family]))?);

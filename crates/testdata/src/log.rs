@@ -48,7 +48,7 @@ const USERS: [&str; 12] = [
     "",
 ];
 
-/// Generates lines.
+/// Generates log lines.
 #[derive(Debug)]
 pub struct Generator {
     random: Random,

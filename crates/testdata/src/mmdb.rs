@@ -34,7 +34,7 @@ pub struct MmdbWriter {
 }
 
 impl MmdbWriter {
-    /// A file for IPv4 only (4) or for both families (6).
+    /// Begins a file. `ip_version` is 4 (only IPv4) or 6 (both families).
     #[must_use]
     pub fn new(ip_version: u16) -> Self {
         Self { ip_version, nodes: vec![[Node::Empty; 2]], data: Vec::new() }
@@ -49,7 +49,7 @@ impl MmdbWriter {
 
     /// Assigns the value at `offset` to the network with the first `prefix` bits of `ip`.
     pub fn network(&mut self, ip: IpAddr, prefix: u32, offset: u32) {
-        // In a tree of 128 bits, IPv4 addresses are below ::/96.
+        // In a tree of 128 bits, IPv4 addresses are in the network ::/96.
         let (bits, length) = match (ip, self.ip_version) {
             (IpAddr::V4(ip), 4) => (u128::from(ip.to_bits()) << 96, prefix),
             (IpAddr::V4(ip), _) => (u128::from(ip.to_bits()), prefix + 96),
@@ -142,7 +142,7 @@ fn encode(value: &MmdbValue, out: &mut Vec<u8>) {
             control(6, 4, out);
             out.extend(number.to_be_bytes());
         }
-        // Types above 7 use the second byte.
+        // A type above 7 is in the second byte, minus 7.
         MmdbValue::Long(number) => {
             out.extend([8, 9 - 7]);
             out.extend(number.to_be_bytes());

@@ -65,7 +65,7 @@ impl Attackers<'_> {
             _ => [Purpose::Hosting, Purpose::Hosting],
         };
         let network = &self.world.networks[*random.pick(&self.world.of(&purposes, None))];
-        // Users have other numbers, so that a user and a bot rarely share an address.
+        // Offices and households have numbers from 40,000 on, so no bot has their address.
         if random.below(8) == 0 {
             network.v6(random.number(), random.number())
         } else {
@@ -148,7 +148,7 @@ impl Attackers<'_> {
         }
     }
 
-    /// One address, or one /64, tries many names. The guess for `user` is right.
+    /// One address, or one /64, tries many names. The guess for `user` succeeds.
     fn guess(&mut self, user: &Person, at: i64, random: &mut Random) -> Compromise {
         let bot = self.bot(random);
         let next_address = |random: &mut Random| match bot {
@@ -159,7 +159,7 @@ impl Attackers<'_> {
             }
         };
         let names = 4 + random.below(40);
-        // The speed of the attempts is from a burst to about one attempt an hour.
+        // Mean pause in seconds: from a burst to an attempt every 40 minutes.
         let pause = *random.pick(&[4, 20, 60, 300, 1200, 2400]);
         let mut before = at;
         let program = *random.pick(&[Program::Submission, Program::Imap]);
@@ -191,7 +191,7 @@ impl Attackers<'_> {
         }
     }
 
-    /// Logs in again later, from `addresses`.
+    /// Adds later logins of the attacker from `addresses`.
     fn abuse(&mut self, user: &Person, at: i64, addresses: &[IpAddr], random: &mut Random) {
         for _ in 0..random.below(12) {
             let later = at + HOUR + random.below(3 * 86_400).cast_signed();
@@ -234,7 +234,7 @@ impl Attackers<'_> {
         Compromise { rule: Rule::Spread, user: Rc::clone(&user.name), at: first.0, ip: first.1 }
     }
 
-    /// Many addresses guess one user's password for days; then one of them, or a new one, logs in.
+    /// Many addresses guess one user's password for days. Then an old or a new address logs in.
     fn target(&mut self, user: &Person, at: i64, random: &mut Random) -> Compromise {
         let days = 1 + random.below(4);
         let (bots, end) = self.guesses(user, at - DAY * days.cast_signed(), days, random);

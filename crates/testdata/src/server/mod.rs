@@ -82,16 +82,16 @@ pub struct Event {
     pub ip: IpAddr,
     /// Failure or success.
     pub outcome: Outcome,
-    /// Number of attempts in the line.
+    /// Number of attempts that the line reports.
     pub attempts: u32,
-    /// The server that logged it.
+    /// The service that logged the attempt.
     pub program: Program,
 }
 
-/// The attempts at a server, and the truth about them.
+/// The attempts at a server, and the accounts that attackers got into.
 #[derive(Debug)]
 pub struct Server {
-    /// What the server was made from.
+    /// The options that made this server.
     pub options: Options,
     /// All attempts, in order of time.
     pub events: Vec<Event>,

@@ -43,7 +43,7 @@ impl Server {
     /// Writes the log of Postfix and Dovecot.
     ///
     /// # Errors
-    /// Those of `out`.
+    /// Any error of `out`.
     pub fn write_log(&self, out: &mut impl Write) -> io::Result<()> {
         for (n, event) in self.events.iter().enumerate() {
             let stamp = DateTime::from_timestamp(event.at, 0).unwrap_or_default();
@@ -79,10 +79,10 @@ impl Server {
         Ok(())
     }
 
-    /// Writes records as mls-enrich writes them: both outcomes in order of time.
+    /// Writes records as mls-enrich writes them: failures and logins in order of time.
     ///
     /// # Errors
-    /// Those of `out`.
+    /// Any error of `out`.
     pub fn write_records(&self, out: &mut impl Write) -> io::Result<()> {
         let mut line = Vec::new();
         for event in &self.events {
@@ -93,11 +93,11 @@ impl Server {
         Ok(())
     }
 
-    /// Writes the truth. First one line for each compromised account: rule, user, time and address of
-    /// the attacker's first login. Then one line for each user, with the oddity.
+    /// Writes the content of `truth.tsv`: first a line for each compromised account (rule, user,
+    /// time and address of the attacker's first login), then a line for each user (user, oddity).
     ///
     /// # Errors
-    /// Those of `out`.
+    /// Any error of `out`.
     pub fn write_truth(&self, out: &mut impl Write) -> io::Result<()> {
         for compromise in &self.compromised {
             let at = DateTime::from_timestamp(compromise.at, 0).unwrap_or_default();
@@ -114,7 +114,7 @@ impl Server {
     /// Writes IP databases with all networks of the server into `directory`.
     ///
     /// # Errors
-    /// Those of the files.
+    /// Any I/O error.
     pub fn save_databases(&self, directory: &Path) -> io::Result<()> {
         self.world.save(directory)
     }

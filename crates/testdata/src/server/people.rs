@@ -85,13 +85,13 @@ pub(crate) fn draw(random: &mut Random) -> Oddity {
 pub struct Person {
     /// The user name.
     pub name: Rc<str>,
-    /// What is unusual.
+    /// The oddity of the user.
     pub oddity: Oddity,
     pub(crate) country: &'static str,
-    /// Network and number of the subnet.
+    /// Index of the network, and number of the subnet.
     home: (usize, u64),
     mobile: usize,
-    /// The office, hotel or household that the user shares with others.
+    /// Number of the office, hotel or household that the user shares with others.
     group: u64,
     has_dynamic_address: bool,
     has_ipv6: bool,
@@ -137,7 +137,7 @@ impl Person {
         network.v4(number.wrapping_add(lease * 7919))
     }
 
-    /// Returns an address in a mobile network: one of a few addresses that thousands share
+    /// Returns an address in a mobile network: one of a few addresses that thousands of users share
     /// (carrier-grade NAT), or a new IPv6 /64.
     fn mobile(&self, world: &World, network: usize, random: &mut Random) -> IpAddr {
         if self.has_ipv6 && random.below(2) == 0 {
@@ -155,7 +155,6 @@ pub(crate) struct EventWriter<'a> {
     pub(crate) events: &'a mut Vec<Event>,
 }
 
-/// A stay abroad: days, country, hotel.
 struct Trip {
     days: std::ops::Range<u64>,
     country: &'static str,
@@ -169,7 +168,7 @@ impl EventWriter<'_> {
         self.events.push(Event { at, user: Rc::clone(user), ip, outcome, program, attempts: 1 });
     }
 
-    /// Logs in. Sometimes attempts with a wrong password precede the login.
+    /// Adds a login. Sometimes attempts with a wrong password come before the login.
     fn login(
         &mut self,
         at: i64,
@@ -276,7 +275,6 @@ impl EventWriter<'_> {
                 all.into_iter().filter(|i| self.world.networks[*i].asn == asn).collect()
             }
             _ => {
-                // A mobile network of another country.
                 let country = COUNTRIES.iter().find(|country| **country != person.country);
                 some(self.world.of(&[Purpose::Mobile], country.copied()), 1, random)
             }
@@ -379,7 +377,7 @@ impl EventWriter<'_> {
             .take(usize::try_from(count).unwrap_or(1))
             .map(|local| format!("{local}-{}@{domain}", person.group).into())
             .collect();
-        // The mailboxes worked before that time.
+        // Before the change of passwords, the mailboxes worked.
         for day in 0..self.days {
             let midnight = self.start + DAY * day.cast_signed();
             for name in &boxes {

@@ -8,7 +8,7 @@ use mls_event::Finding;
 
 use super::{Compromise, Server};
 
-/// How many accounts the findings name, rightly and wrongly.
+/// How many accounts the findings name, correctly or by error.
 #[derive(Clone, Debug, Default)]
 pub struct Score {
     /// Number of users times number of days.
@@ -21,8 +21,8 @@ pub struct Score {
     pub first_login_named: usize,
     /// Number of honest users with a finding.
     pub honest: usize,
-    /// A line for each compromised account that was missed, for each one whose first finding is
-    /// another login, and for each honest user with a finding.
+    /// A line for each compromised account that was missed, for each found account whose first
+    /// finding is not the attacker's first login, and for each honest user with a finding.
     pub remarks: Vec<String>,
 }
 
@@ -84,8 +84,8 @@ impl Score {
     ///
     /// # Panics
     /// If the right rule found fewer than 95 % of the compromised accounts, if fewer than 95 % of the
-    /// first findings name the login that let the attacker in, or if more than two honest users are
-    /// named in 15,000 user-days.
+    /// first findings name the attacker's first login, or if more than two honest users in 15,000
+    /// user-days have a finding.
     pub fn assert_within_limits(&self) {
         assert!(self.compromised > 0, "nobody was compromised");
         assert!(self.found * 100 >= self.compromised * 95, "accounts were missed: {self}");
@@ -94,7 +94,7 @@ impl Score {
     }
 }
 
-/// The oddity of a user in parentheses; nothing for a name that is not a user's.
+/// Returns the oddity of a user in parentheses, or nothing if no user has this name.
 fn about(server: &Server, user: &str) -> String {
     let person = server.people.iter().find(|person| *person.name == *user);
     person.map_or_else(String::new, |person| format!(" ({:?})", person.oddity))
@@ -111,7 +111,7 @@ impl AddAssign for Score {
     }
 }
 
-/// One line with the numbers, and one for each remark.
+/// One line with the numbers, and one line for each remark.
 impl fmt::Display for Score {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { user_days, compromised, found, first_login_named, honest, remarks } = self;

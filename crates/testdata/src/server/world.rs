@@ -8,7 +8,7 @@ use std::path::Path;
 
 use crate::random::Random;
 
-/// Countries. Those near the mail server come first.
+/// Countries. The countries near the mail server come first.
 pub(crate) const COUNTRIES: [&str; 36] = [
     "FR", "BE", "DE", "CH", "ES", "IT", "GB", "NL", "PT", "IE", "US", "CA", "MA", "TN", "SN", "SE",
     "PL", "CZ", "RO", "GR", "TR", "VN", "CN", "RU", "UA", "IN", "ID", "BR", "AR", "MX", "CO", "ZA",
@@ -43,7 +43,6 @@ impl ProviderNetwork {
         0x0500_0000 + (self.number << 16)
     }
 
-    /// The IPv4 address with this number.
     pub(crate) fn v4(&self, host: u64) -> IpAddr {
         let host = u32::try_from(1 + host % 65_000).unwrap_or(1);
         Ipv4Addr::from_bits(self.block() | host).into()
@@ -91,7 +90,7 @@ impl World {
         64_600 + u32::try_from(self.networks.len()).unwrap_or_default() * 3
     }
 
-    /// One AS with a network in each of `countries`.
+    /// Adds one AS with a network in each of `countries`.
     fn provider(&mut self, purpose: Purpose, name: &str, countries: &[&'static str]) {
         let asn = self.next_asn();
         for country in countries {
@@ -125,7 +124,7 @@ impl World {
         self.networks.get(number as usize)
     }
 
-    /// Writes databases of countries and of systems, as mls-enrich reads them.
+    /// Writes databases of countries and AS, as mls-enrich reads them.
     pub(crate) fn save(&self, directory: &Path) -> std::io::Result<()> {
         std::fs::create_dir_all(directory)?;
         let mut files = BTreeMap::<&str, Vec<u8>>::new();
