@@ -55,7 +55,7 @@ fn a_sink_with_another_cursor_file_than_mls_tail_is_refused() {
         let said = site.fail(75, &format!("{source} | {sink}"));
         assert!(
             said.contains("the stream starts from commit 1, but ")
-                && said.contains("check its --cursor-file"),
+                && said.contains("check --cursor-file of mls-tail"),
             "{said}"
         );
     }

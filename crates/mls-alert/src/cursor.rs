@@ -1,4 +1,4 @@
-//! The cursor file: the alerts that were raised.
+//! The cursor file of mls-alert: the list of the alerts that were raised.
 
 use std::path::PathBuf;
 
@@ -8,18 +8,19 @@ use mls_state::alerted::Alerted;
 use mls_state::cursor_file::CursorFile;
 use mls_state::lock::Lock;
 
-/// The cursor file, which mls-alert writes itself, or leaves to the reader of its framed stream.
+/// The cursor file. With `--framed`, the reader of the stream (mls-mail) writes it. Without
+/// `--framed`, mls-alert writes it.
 pub(crate) struct AlertCursor {
     path: PathBuf,
-    /// The lock; `None` if the reader of the records writes the file.
+    /// `None` with `--framed`, because the reader of the stream writes the file.
     lock: Option<Lock>,
     pub(crate) sequence: u64,
     cursor: serde_json::Value,
 }
 
 impl AlertCursor {
-    /// Opens the cursor file at `path`, or begins a new one. Exit 75 if another process uses it, 78
-    /// if it is damaged.
+    /// Loads the cursor file at `path`; a missing file is an empty one. Exit 75 if another process
+    /// uses the file, 78 if the file is damaged.
     pub(crate) fn open(path: PathBuf, framed: bool) -> anyhow::Result<Self> {
         let lock = if framed { None } else { Some(Lock::take(&path)?) };
         let CursorFile { sequence, cursor, .. } =
@@ -35,7 +36,8 @@ impl AlertCursor {
         Alerted::from_cursor(self.cursor.clone())
             .with_context(|| {
                 let path = self.path.display();
-                // With --framed, the file is the ledger of mls-mail, which holds more than alerts.
+                // With --framed, the file is also the ledger of mls-mail. So never tell the user to
+                // remove it.
                 let remove = if self.is_framed() {
                     ""
                 } else {

@@ -10,23 +10,25 @@ use mls_state::alerted::Alerted;
 use crate::suspicious::Suspicious;
 use crate::thresholds::{ReachedThreshold, Thresholds};
 
-/// Applies the rules to attempts. A clone continues with all that this detector has observed.
+/// Applies the rules to attempts. A checkpoint stores a clone of the detector.
 #[derive(Clone)]
 pub(crate) struct AlertDetector {
     pub(crate) zone: Zone,
     pub(crate) thresholds: Thresholds,
     pub(crate) suspicious: Option<Suspicious>,
-    /// Attempts before this second reach no threshold. Without a cursor file, every attempt counts.
+    /// An attempt before this time raises no alert about a threshold. `None` (without a cursor
+    /// file): every attempt can raise an alert.
     pub(crate) since: Option<i64>,
 }
 
 impl AlertDetector {
-    /// The time from which attempts count for a threshold; `None` if all count.
+    /// Attempts before this time do not count for thresholds; `None` if all attempts count.
     pub(crate) fn first_counted(&self) -> Option<i64> {
         Some(self.since? - self.thresholds.longest()?)
     }
 
-    /// Observes an attempt of the input of failures. Standard input may also contain logins.
+    /// Observes an attempt from the input of failures. If this input is standard input, the attempt
+    /// may be a successful login.
     pub(crate) fn attempt(
         &mut self,
         attempt: &Attempt<'_>,
@@ -40,7 +42,7 @@ impl AlertDetector {
         alerts
     }
 
-    /// The alerts about logins that are suspicious because of this attempt.
+    /// Observes an attempt. Returns new alerts about the logins that it makes suspicious.
     pub(crate) fn suspicious_logins(
         &mut self,
         observation: &Observation<'_>,
@@ -74,7 +76,8 @@ impl AlertDetector {
     }
 }
 
-/// The alert about a threshold, with what is known about the attempt that reached it.
+/// Makes the alert about a threshold. Except for the total, the alert describes the attempt that
+/// reached the threshold.
 fn alert(
     reached: &ReachedThreshold<'_>,
     attempt: &Attempt<'_>,

@@ -1,4 +1,4 @@
-//! `--follow`: waits until the sinks have committed more.
+//! `--follow`: waits until the inputs have new data.
 
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -10,12 +10,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::output::AlertWriter;
 
-/// The time between two checks of the cursor files.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// Waits for `pause`, and then until `is_new` reports new data. Returns whether there is new
-/// data; a signal makes `stop` readable and ends the wait. Fails if the reader of the output has
-/// exited.
+/// Waits at least for `pause`, and until `is_new` returns true. Returns false if a signal has made
+/// `stop` readable. Fails if the reader of the output has exited.
 pub(crate) fn wait(
     stop: &UnixStream,
     pause: Duration,
@@ -28,7 +26,7 @@ pub(crate) fn wait(
             PollFd::from_borrowed_fd(output.out.as_fd(), PollFlags::empty()),
             PollFd::from_borrowed_fd(stop.as_fd(), PollFlags::IN),
         ];
-        // A wait that ends early only causes one more check.
+        // Ignore errors of poll: if it returns early, the loop only checks once more.
         let _ = poll(&mut fds, Timespec::try_from(LOOK_EVERY).ok().as_ref());
         if fds[0].revents().contains(PollFlags::ERR) {
             return Err(OutputClosed.into());

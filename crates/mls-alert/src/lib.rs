@@ -11,10 +11,10 @@
 //! successful logins. It can also read the `auth` records of mls-parse and mls-enrich from standard
 //! input, with failures and logins in one stream. A file may be compressed by gzip. With
 //! `--config`, mls-alert reads both CSV files that the configuration names, and their rotated
-//! files. It reads only what mls-csv has committed. With `--follow`, mls-alert keeps running and
-//! reads each new commit. The knowledge of the rules stays in memory, so only the new rows and at
-//! most about one hour before them are read. In three cases, mls-alert reads all rows again: a new
-//! day has begun, the first new row is older than this hour, or a file was edited.
+//! files. It reads only what mls-csv has committed. With `--follow`, mls-alert runs until SIGTERM
+//! and reads each new commit. It remembers the earlier attempts. So it reads only the new rows, and
+//! again the rows of at most about one hour before them. In three cases, mls-alert reads all rows
+//! again: a new day has begun, the first new row is older than these rows, or a file was edited.
 //!
 //! # Writes
 //! `alert` records (mls-event(5)):
@@ -23,8 +23,8 @@
 //! {"v":1,"type":"alert","date":"2026-06-01T10:30:00+02:00","kind":"ip","key":"192.0.2.1","attempts":20,"threshold":"20/10m"}
 //! ```
 //!
-//! A suspicious login is one that matches a rule of mls-report(1): `guessed`, `spread` or
-//! `targeted`. Its record says why:
+//! A login is suspicious if it matches a rule of mls-report(1): `guessed`, `spread` or `targeted`.
+//! The member `evidence` says why:
 //!
 //! ```json
 //! {"v":1,"type":"alert","date":"2026-06-01T03:12:00+02:00","kind":"guessed","key":"anna","attempts":null,"threshold":null,
@@ -32,22 +32,23 @@
 //! ```
 //!
 //! # Guarantees
-//! - Suspicious logins have one record for each rule, user and day. Like mls-report, each run reads
-//!   all data of the last `[retention] logins_days` days. So it also reports a login that is
-//!   recorded late, up to 30 days after the login. These 30 days become shorter if a rule reports
-//!   more than 50,000 pairs of user and day in them.
+//! - About suspicious logins, mls-alert writes one record for each rule, user and day. Each run
+//!   reads all data of the last `[retention] logins_days` days. So mls-alert also reports a login
+//!   that is recorded late, up to 30 days after the login. If one rule has more than 50,000 records
+//!   within 30 days, this time becomes shorter.
 //! - With `--by-server`, thresholds count each server separately, and the record has the member
 //!   `server`.
 //! - While an address or a user stays at or above a threshold, mls-alert writes one record in each
 //!   period of the threshold's length.
-//! - With `--cursor-file`, the same input can be read again without the same alerts. The first run
-//!   reports alerts of the last day only. For thresholds, each run reports the last day only.
+//! - With `--cursor-file`, each alert is written once, even if the same input is read again. The
+//!   first run writes only alerts about the last day. About thresholds, every run writes only
+//!   alerts about the last day.
 //! - With `--framed`, the program that reads the records, such as mls-mail, writes the cursor file.
-//!   It commits each alert together with its own work. So no alert is lost or reported twice, even
-//!   if one of the two programs dies.
+//!   This program commits each alert together with its own output. So no alert is lost or reported
+//!   twice, even if mls-alert or this program dies.
 //! - Memory stays below about 120 MiB (estimated). mls-alert remembers at most
-//!   [50,000](mls_state::alerted::MAX_KEYS) keys of each kind. If there are more, it prints a
-//!   warning.
+//!   [50,000](mls_state::alerted::MAX_KEYS) alerts of each kind, such as `ip` or `guessed`. If
+//!   alerts about thresholds reach this limit, mls-alert prints a warning.
 
 mod args;
 mod cursor;

@@ -14,7 +14,7 @@ pub(crate) struct AlertWriter {
     pub(crate) out: Writer,
     pub(crate) cursor: Option<AlertCursor>,
     pub(crate) alerted: Alerted,
-    /// Whether alerts are missing in the cursor file.
+    /// Whether [`Self::commit`] must write the cursor file.
     is_dirty: bool,
     pub(crate) counts: Counts,
 }
@@ -29,7 +29,6 @@ impl AlertWriter {
         Self { out, cursor, alerted, is_dirty, counts: Counts::default() }
     }
 
-    /// Begins a framed stream.
     pub(crate) fn begin(&mut self) -> anyhow::Result<()> {
         match &self.cursor {
             Some(cursor) if cursor.is_framed() => self.out.record(&Begin { base: cursor.sequence }),
@@ -47,7 +46,8 @@ impl AlertWriter {
         Ok(())
     }
 
-    /// Flushes the output. Then stores the alerts, if the reader of the stream does not store them.
+    /// Flushes the output, then stores the alerts. With `--framed`, the reader of the stream stores
+    /// the alerts instead.
     pub(crate) fn commit(&mut self) -> anyhow::Result<()> {
         self.out.flush()?;
         if let Some(cursor) =
@@ -68,7 +68,6 @@ impl AlertWriter {
     }
 }
 
-/// The numbers in the summary of the run.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
     failures: u64,

@@ -1,11 +1,12 @@
 //! Reads failures and the logins of a second input together, in order of time.
 //!
-//! Each pass over the inputs continues the previous pass. It begins at a *checkpoint*: the detector
-//! as it was before the attempts of the last minutes, and a position in each input. The attempts
-//! after the checkpoint are observed again, because each input can get an attempt between those of
-//! the other. All attempts before the checkpoint must be older than the first attempt after it in
-//! each input. If one of these first attempts is older, both inputs are read from their beginning.
-//! So the result is always the same as the result of one pass over all attempts.
+//! Each pass over the inputs continues the previous pass. It begins at a *checkpoint*: a position
+//! in each input, and the detector as it was at these positions. The checkpoint is a short time
+//! before the newest attempt, because a new attempt of one input can be older than the newest
+//! attempt of the other input. So the pass observes the attempts after the checkpoint again. In
+//! each input, the first attempt after the checkpoint must not be older than the time of the
+//! checkpoint. If it is older, both inputs are read from their beginning. So the result is always
+//! the same as the result of one pass over all attempts.
 
 use std::cell::RefCell;
 
@@ -20,31 +21,32 @@ use crate::source::{AlertInputs, after, position};
 
 type Date = DateTime<FixedOffset>;
 
-/// Attempts with a date this far in the future do not count. An attempt with a date in the next
-/// year would make the rules forget all other attempts, because they would be too old.
+/// Attempts with a date this far in the future do not count. If an attempt with a date in the next
+/// year counted, the rules would find all other attempts too old and forget them.
 const MAX_AHEAD: TimeDelta = TimeDelta::hours(1);
 
-/// The dates of a CSV are minutes, so attempts of one minute can come in any order.
+/// By default, the dates of a CSV have no seconds, so attempts of one minute can be in any order.
 const UNORDERED: TimeDelta = TimeDelta::minutes(1);
 
-/// If one input is this far behind the other, it probably has no new attempts and is not late.
+/// If the newest attempts of the two inputs are this far apart, the input with the older attempt
+/// probably has no new attempts.
 const MAX_LAG: TimeDelta = TimeDelta::hours(1);
 
 /// Where the next pass begins.
 pub(crate) struct PassCheckpoint {
     pub(crate) detector: AlertDetector,
     pub(crate) failures: Position,
-    /// The position in the input of logins; `None` without such an input.
+    /// `None` if there is no second input.
     pub(crate) logins: Option<Position>,
-    /// Attempts before the checkpoint are older than this time. The first attempt after the
-    /// checkpoint in each input must not be older.
+    /// The time of the checkpoint. In each input, the first attempt after the checkpoint must not
+    /// be older than this time.
     moment: Date,
     pub(crate) newest: Newest,
-    /// Attempts before this moment were left out.
+    /// The pass ignored attempts before this moment.
     pub(crate) horizon: Option<Date>,
 }
 
-/// The newest attempts of both inputs.
+/// The time of the newest attempt of each input.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Newest {
     failure: Option<Date>,
@@ -52,7 +54,8 @@ pub(crate) struct Newest {
 }
 
 impl Newest {
-    /// Returns the time of the next checkpoint. All attempts that are read later should be newer.
+    /// Returns the time of the next checkpoint. New attempts in later passes should not be older
+    /// than this time.
     fn checkpoint(self, has_logins: bool) -> Date {
         let newest = self.failure.max(self.login);
         let Some(newest) = newest else { return (Utc::now() - MAX_LAG).fixed_offset() };
@@ -61,36 +64,36 @@ impl Newest {
     }
 }
 
-/// The error if an attempt is older than the checkpoint.
+/// The error if the first attempt after the checkpoint is older than the checkpoint.
 #[derive(Debug, thiserror::Error)]
 #[error("an attempt was recorded late")]
 pub(crate) struct Late;
 
-/// One pass over the inputs.
 pub(crate) struct Pass<'a> {
     reading: ReadOptions,
     dates: DateReader,
-    /// Attempts before this moment do not matter.
+    /// Attempts before this moment are ignored.
     horizon: Option<Date>,
-    /// The same moment in the format of the date column of a CSV, because comparing text is faster.
+    /// `horizon` in the format of the date column of a CSV, because comparing text is faster than
+    /// parsing dates.
     horizon_text: String,
-    /// Attempts after this moment do not matter.
+    /// Attempts after this moment are ignored.
     latest: Date,
     detector: AlertDetector,
     logins: Option<LoginReader>,
-    /// The moment of the checkpoint at which this pass began. The first attempt of an input must
-    /// not be older.
+    /// The moment of the checkpoint at which this pass began; `None` if it began without one. In
+    /// each input, the first attempt must not be older than this moment.
     begun: Option<Date>,
     has_failure: bool,
     has_login: bool,
     newest: Newest,
-    /// The moment of the next checkpoint, if there will be one.
+    /// The moment of the next checkpoint; `None` if no pass follows.
     next: Option<Date>,
     reached: Option<CheckpointState>,
     output: &'a mut AlertWriter,
 }
 
-/// The detector at a checkpoint, and the point in each input; `None` is the end.
+/// The detector at a checkpoint, and a point in each input; `None` is the end of the input.
 struct CheckpointState {
     detector: AlertDetector,
     failure: Option<Point>,
@@ -98,7 +101,8 @@ struct CheckpointState {
 }
 
 impl<'a> Pass<'a> {
-    /// `newest` holds the newest attempts of earlier passes; `None` if this is the only pass.
+    /// `newest` is the time of the newest attempts of earlier passes; `None` if this is the only
+    /// pass.
     pub(crate) fn new(
         reading: ReadOptions,
         horizon: Option<Date>,
@@ -127,8 +131,8 @@ impl<'a> Pass<'a> {
         })
     }
 
-    /// Continues after the pass that ended with `last`. Returns the next checkpoint; `None` if an
-    /// input no longer holds what was read before.
+    /// Continues from the checkpoint `last`. Returns the next checkpoint; `None` if an input no
+    /// longer has its position of `last`.
     pub(crate) fn resume(
         reading: ReadOptions,
         last: PassCheckpoint,
@@ -150,9 +154,9 @@ impl<'a> Pass<'a> {
         Pass { begun: Some(moment), next, ..pass }.read(&failures)
     }
 
-    /// Reads everything. Returns the next checkpoint; `None` if no pass follows, or if an input
-    /// cannot be read again. Fails with [`Late`], before anything is written, if the first attempt
-    /// of an input is older than the checkpoint at which this pass began.
+    /// Reads the inputs to their ends. Returns the next checkpoint; `None` if no pass follows, or
+    /// if an input cannot be read again. If the first attempt of an input is older than the
+    /// checkpoint at which this pass began, fails with [`Late`] and writes nothing.
     pub(crate) fn read(self, failures: &AttemptSource) -> anyhow::Result<Option<PassCheckpoint>> {
         let reading = self.reading.clone();
         let pass = RefCell::new(self);
@@ -193,7 +197,6 @@ impl<'a> Pass<'a> {
         if observation.at > self.latest {
             return Ok(());
         }
-        // The first attempt of an input must not be older than the checkpoint.
         let begun = self.begun.filter(|_| !self.has_failure);
         self.has_failure = true;
         if begun.is_some_and(|begun| observation.at < begun) {
@@ -206,10 +209,10 @@ impl<'a> Pass<'a> {
         self.output.write(&alerts)
     }
 
-    /// Observes the logins before `end`, the time of the failure at the point `failure`.
+    /// Observes the logins before the next failure, with the time `end` and the point `failure`.
     fn logins_before(&mut self, end: Option<Date>, failure: Option<Point>) -> anyhow::Result<()> {
         while let Some((at, _)) = self.logins.as_mut().and_then(LoginReader::peek) {
-            // Skip an ignored login at once: with a date in the future, it would stop this loop.
+            // Take ignored logins here: a login with a date in the future would stop this loop.
             let is_wanted = at <= self.latest && self.horizon.is_none_or(|horizon| at >= horizon);
             if is_wanted && end.is_some_and(|end| at >= end) {
                 break;
@@ -235,8 +238,8 @@ impl<'a> Pass<'a> {
         Ok(())
     }
 
-    /// Keeps the detector if the attempt `at` this moment is the first one at or after the next
-    /// checkpoint. `failure` is the failure that comes next.
+    /// Stores the checkpoint if the attempt at the time `at` is the first attempt that is not older
+    /// than `next`. `failure` is the point of the next failure.
     fn reach(&mut self, at: Date, failure: Option<Point>) {
         if self.reached.is_none() && self.next.is_some_and(|next| at >= next) {
             let login = self.logins.as_mut().and_then(LoginReader::peek).map(|(_, point)| point);

@@ -61,7 +61,8 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
 
 fn cursor(args: &Args, config: &Config, is_stdin: bool) -> anyhow::Result<Option<AlertCursor>> {
     let default = if args.framed { "alerts.ledger" } else { "alerts.cursor" };
-    // Standard input cannot be read again, so its alerts are remembered only on request.
+    // Standard input cannot be read again. So its alerts are remembered only with --cursor-file or
+    // --framed.
     let is_remembered = args.framed || !is_stdin;
     let of_config = config.paths.state_dir.as_ref().filter(|_| is_remembered);
     let path =
@@ -79,7 +80,7 @@ struct AlertRun {
 }
 
 impl AlertRun {
-    /// Reads everything. With `--follow`, reads again when there is more.
+    /// Runs one pass over the inputs. With `--follow`, runs another pass when there is new data.
     fn run(&self, mut sources: AlertInputs, mut output: AlertWriter) -> anyhow::Result<Counts> {
         let stop = self.args.follow.then(signals::termination).transpose()?;
         output.begin()?;
@@ -97,13 +98,13 @@ impl AlertRun {
             }
             sources = AlertInputs::open(&self.args, &self.config)?;
         };
-        // Also write the alerts of a stream that was cut off, because its attempts are not counted
-        // again.
+        // Write the alerts even if the stream was cut off: no later run counts its attempts again.
         output.end()?;
         read.map(|()| output.counts)
     }
 
-    /// Reads the data after the `last` checkpoint, or all data. Returns the next checkpoint.
+    /// Reads the data after the checkpoint `last`. If this is not possible, reads all data. Returns
+    /// the next checkpoint.
     fn look(
         &self,
         mut sources: AlertInputs,
@@ -118,8 +119,8 @@ impl AlertRun {
         let detector = AlertDetector { zone, thresholds, suspicious: rules, since };
         let horizon = self.horizon(&detector);
         let newest = last.as_ref().map(|last| last.newest).unwrap_or_default();
-        // If the horizon has changed, the rules still know data before it, so all data is read
-        // again. Thresholds forget old data by themselves.
+        // If the horizon has changed, read all data again, because the rules remember attempts
+        // before the new horizon. Thresholds forget old attempts themselves.
         let is_right =
             |last: &PassCheckpoint| detector.suspicious.is_none() || last.horizon == horizon;
         if let Some(mut last) = last.filter(is_right) {
@@ -138,10 +139,10 @@ impl AlertRun {
             .read(&sources.failures)
     }
 
-    /// Attempts before this moment do not matter; `None` if all matter.
+    /// Attempts before this moment are ignored; `None` if no attempt is too old.
     fn horizon(&self, detector: &AlertDetector) -> Option<DateTime<FixedOffset>> {
         if detector.suspicious.is_some() {
-            // Without a cursor file everything is reported.
+            // Without a cursor file, suspicious logins of any age are reported.
             detector.since.and_then(|_| horizon(&self.config, self.args.zone.timezone))
         } else {
             let first = DateTime::from_timestamp(detector.first_counted()?, 0)?;

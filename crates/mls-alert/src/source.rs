@@ -13,28 +13,28 @@ use mls_state::regular;
 
 use crate::Args;
 
-/// The input of failures, which may hold logins too, and a second input of logins.
+/// The input of failures, and a second input of logins. Standard input may contain both.
 pub(crate) struct AlertInputs {
     pub(crate) failures: AttemptSource,
     pub(crate) logins: Option<AttemptSource>,
-    /// Whether they can contain a login, now or later.
+    /// Whether an input can contain a login, now or later.
     pub(crate) may_hold_logins: bool,
-    /// The ends of the inputs, read just before they were opened.
+    /// The ends of the inputs. They are read before the inputs are opened, to miss no change.
     pub(crate) progress: InputEnds,
 }
 
-/// The ends of the inputs. They change when there is more to read.
+/// The ends of the inputs. If an end has changed, there is more to read.
 pub(crate) type InputEnds = Vec<InputEnd>;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum InputEnd {
     Committed(Option<Fingerprint>),
-    /// The whole file, because no sink commits it.
+    /// The metadata of a file that has no cursor file, to detect changes.
     File(Option<FileStat>),
 }
 
 impl AlertInputs {
-    /// Opens both inputs, up to the last commits of their sinks.
+    /// Opens both inputs. If a sink writes an input, the input ends at the last commit.
     pub(crate) fn open(args: &Args, config: &Config) -> anyhow::Result<Self> {
         let progress = Self::progress(args, config)?;
         let failures = AlertInput::of_failures(args, config)?;
@@ -53,7 +53,6 @@ impl AlertInputs {
         Ok(Self { failures, logins, may_hold_logins, progress })
     }
 
-    /// The current ends of the inputs.
     pub(crate) fn progress(args: &Args, config: &Config) -> anyhow::Result<InputEnds> {
         let inputs = [AlertInput::of_failures(args, config)?, AlertInput::of_logins(args, config)];
         inputs.into_iter().flatten().map(|input| input.end()).collect()
@@ -70,7 +69,8 @@ impl AlertInputs {
     }
 }
 
-/// Returns the position of a point in a source; `None` if the source cannot be read again.
+/// Returns the position of `point` (`None`: of the end) in `source`. Returns `None` if `source`
+/// cannot be read again.
 pub(crate) fn position(
     source: &AttemptSource,
     point: Option<Point>,
@@ -83,7 +83,7 @@ pub(crate) fn position(
     position.with_context(|| chain.reading()).or_exit(Exit::IoErr)
 }
 
-/// Returns the source from this position on; `None` if the position no longer exists.
+/// Returns `source` from `position` on; `None` if `source` no longer has this position.
 pub(crate) fn after(
     source: AttemptSource,
     position: &Position,
@@ -94,7 +94,7 @@ pub(crate) fn after(
 }
 
 enum AlertInput {
-    /// Only this file, and all of it.
+    /// The whole file, without its rotated files.
     File(PathBuf),
     /// A file that a sink appends to, with its rotated files.
     Record { path: PathBuf, cursor: Option<PathBuf>, is_cursor_named: bool },
@@ -122,8 +122,8 @@ impl AlertInput {
         })
     }
 
-    /// Returns the CSV of logins, if there is one. With FILE and without `--logins`, there is none,
-    /// because FILE may come from another server.
+    /// Returns the CSV of logins; `None` if there is no such input. If FILE is given without
+    /// `--logins`, the CSV of the configuration is not used: FILE may come from another server.
     fn of_logins(args: &Args, config: &Config) -> Option<Self> {
         if let Some(path) = &args.logins {
             return Some(Self::File(path.clone()));
@@ -134,7 +134,8 @@ impl AlertInput {
         Some(Self::Record { path, cursor, is_cursor_named: false })
     }
 
-    /// Returns `None` if there is no file. With `follow`, the input ends after its last whole line.
+    /// Opens the input; `None` if there is no file. With `follow`, the input ends after the last
+    /// complete line of the file.
     fn open(&self, follow: bool) -> anyhow::Result<Option<AttemptSource>> {
         let mut source = self.open_all(follow)?;
         if let Some(AttemptSource::Rotated { chain, .. }) = source.as_mut().filter(|_| follow) {
@@ -163,7 +164,7 @@ impl AlertInput {
         }
     }
 
-    /// The committed part, if there is a sink.
+    /// Returns the cursor file; `None` if no sink writes the input.
     fn committed(&self) -> anyhow::Result<Option<CursorFile>> {
         let Self::Record { cursor: Some(cursor), is_cursor_named, .. } = self else {
             return Ok(None);
@@ -172,7 +173,8 @@ impl AlertInput {
         if *is_cursor_named {
             return Ok(Some(committed.unwrap_or_else(CursorFile::start)));
         }
-        // The state file of the Python original has a position in the log, but none in the CSV.
+        // The state file of the Python original has only a position in the log. It does not say
+        // which rows of the CSV are committed.
         Ok(committed.filter(|committed| committed.data.is_some()))
     }
 

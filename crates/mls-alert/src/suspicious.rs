@@ -11,10 +11,10 @@ use mls_config::zone::Zone;
 use mls_event::{Alert, Finding, Outcome, clean_str};
 use mls_findings::{Detector, Observation};
 
-/// The largest number of remembered host names. A further name clears the table first.
+/// The largest number of remembered host names. If one more comes, all these names are forgotten.
 const MAX_HOSTNAMES: usize = 4096;
 
-/// The rules for suspicious logins, and the host names for their findings.
+/// The rules for suspicious logins, and the host names for the alerts.
 #[derive(Clone)]
 pub(crate) struct Suspicious {
     rules: Detector,
@@ -59,8 +59,8 @@ impl Suspicious {
     }
 }
 
-/// Attempts before this moment do not matter, because older logins are not kept. The moment is the
-/// same during a whole day, as for the digest of that day.
+/// Returns the midnight `[retention] logins_days` days before today. Attempts before this moment
+/// are ignored, because older logins are deleted. The digest of today uses the same moment.
 pub(crate) fn horizon(config: &Config, zone: Zone) -> Option<DateTime<FixedOffset>> {
     let days = Days::new(config.retention.logins_days?.get().into());
     let today = zone.now().date_naive().and_time(NaiveTime::MIN);

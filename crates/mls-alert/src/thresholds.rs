@@ -17,7 +17,7 @@ pub(crate) struct Thresholds {
 
 pub(crate) struct ReachedThreshold<'a> {
     pub(crate) kind: AlertKind,
-    /// The address or the user; empty for all attempts.
+    /// The address or the user; empty for the threshold of the total number.
     pub(crate) key: &'a str,
     /// The server of the attempts, if each server is counted separately.
     pub(crate) server: Option<&'a str>,
@@ -45,7 +45,7 @@ impl Thresholds {
         self.windows.iter().map(|(_, windows)| i64::from(windows.threshold.seconds)).max()
     }
 
-    /// Counts an attempt at the second `at`.
+    /// Counts an attempt at `at`. Returns the reached thresholds.
     pub(crate) fn add<'a>(&mut self, attempt: &Attempt<'a>, at: i64) -> Vec<ReachedThreshold<'a>> {
         let server = attempt.server.filter(|_| self.by_server);
         let reached = self.windows.iter_mut().filter_map(|(kind, windows)| {

@@ -11,7 +11,7 @@ const MAX_TIMES: usize = 100_000;
 /// The largest number of remembered times of one key: enough for any threshold.
 const MAX_TIMES_OF_ONE: usize = Threshold::MAX_COUNT as usize;
 
-/// Sliding windows.
+/// A sliding window per key.
 #[derive(Clone, Debug)]
 pub(crate) struct Windows {
     pub(crate) threshold: Threshold,
@@ -19,7 +19,7 @@ pub(crate) struct Windows {
     times: usize,
 }
 
-/// The times of one key, oldest first, and how often it occurred at each of them.
+/// The times of one key, oldest first, each with the number of attempts at this time.
 #[derive(Clone, Debug, Default)]
 struct Window {
     times: VecDeque<(i64, u64)>,
@@ -31,8 +31,8 @@ impl Windows {
         Self { threshold, keys: HashMap::default(), times: 0 }
     }
 
-    /// Counts `key` `n` times at the second `at`, and returns how often it occurred in the window
-    /// that ends with the newest time of the key. A time from before that window is not counted.
+    /// Counts `n` attempts of `key` at the time `at`. Returns the number of attempts in the window
+    /// that ends at the newest time of the key. If `at` is before this window, returns 0.
     pub(crate) fn add(&mut self, key: &str, at: i64, n: u64) -> u64 {
         if self.times >= MAX_TIMES {
             self.forget(at);
@@ -46,7 +46,7 @@ impl Windows {
         if at + length <= newest {
             return 0;
         }
-        // Times are almost in order, so a search from the end is short.
+        // Times come almost in order, so a search from the newest time is short.
         let position = window.times.iter().rposition(|(time, _)| *time <= at);
         match position {
             Some(i) if window.times[i].0 == at => window.times[i].1 += n,
@@ -62,8 +62,8 @@ impl Windows {
         window.count
     }
 
-    /// Forgets times outside their windows, then the keys with the fewest attempts, until half of
-    /// the memory is free.
+    /// Forgets old times. Then forgets the keys with the fewest attempts, until fewer than half of
+    /// [`MAX_TIMES`] times remain.
     fn forget(&mut self, now: i64) {
         let horizon = now - i64::from(self.threshold.seconds);
         for window in self.keys.values_mut() {

@@ -16,7 +16,7 @@ fn an_alert_is_written_while_the_input_is_open() {
     let mut stdin = alert.stdin.take().unwrap();
     let record = "{\"v\":1,\"type\":\"auth\",\"date\":\"2026-06-01T10:00:00Z\",\"outcome\":\"failure\",\"attempts\":2,\"user\":\"x\"}\n";
     stdin.write_all(record.as_bytes()).unwrap();
-    // The input stays open: the tool writes before it waits.
+    // The input is open, so mls-alert must write the alert before it waits for more input.
     let mut line = String::new();
     BufReader::new(alert.stdout.take().unwrap()).read_line(&mut line).unwrap();
     assert!(
@@ -80,7 +80,7 @@ fn bad_rows_after_good_ones_do_not_end_a_run_that_follows() {
         let date = (chrono::Utc::now() - chrono::TimeDelta::hours(hours)).format("%Y-%m-%d %H:%M");
         format!("mail,{date},203.0.113.9,{user},null,OK,VN,64512,Example\n")
     };
-    // The last failure is so old that it is not read again.
+    // The failures are hours old, so the next pass does not read them again.
     let failures: String = ["a", "b", "c"].map(|user| row(5, user)).concat();
     append("failures.csv", &format!("{header}{failures}"));
     append("logins.csv", &format!("{quoted}{}", row(0, "dora")));
@@ -159,7 +159,8 @@ fn a_run_that_follows_finds_the_same_logins_as_runs_over_all_data() {
     for step in 0..60 {
         for _ in 0..random.below(12) {
             at += chrono::TimeDelta::seconds(i64::try_from(random.below(60)).unwrap());
-            // Sometimes a row comes late, by more than the other input can be ahead.
+            // Sometimes a row is up to 2.7 hours late. Then mls-alert may have to read all rows
+            // again.
             let late = if random.below(40) == 0 { random.below(10_000) } else { random.below(50) };
             let date = at - chrono::TimeDelta::seconds(i64::try_from(late).unwrap());
             let (country, ip) = (random.below(20), random.below(3));
@@ -178,8 +179,8 @@ fn a_run_that_follows_finds_the_same_logins_as_runs_over_all_data() {
             std::fs::rename(path(name), path(&format!("{name}-202601{step}"))).unwrap();
             append(name, first);
         }
-        // The alert about the unique name shows that everything before it was read: its minute is
-        // later than the minute of any row.
+        // This row has a unique name and the newest date. So the alert about this name shows that
+        // all rows before it were read.
         let date = (at + chrono::TimeDelta::minutes(1)).format("%Y-%m-%d %H:%M");
         append(
             "maillogsentinel.csv",

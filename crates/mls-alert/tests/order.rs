@@ -7,8 +7,8 @@ use mls_state::atomic;
 
 const HEADER: &str = "server,date,ip,user,hostname,reverse_dns_status,country_code,asn,aso\n";
 
-/// Runs mls-alert over rows of a time in June, such as `01 10:00:00`, and a user. Returns the
-/// evidence of its alerts.
+/// Runs mls-alert on rows. A row is a time in June 2026, such as `01 10:00:00`, and a user. Returns
+/// the evidence of the alerts.
 fn evidence(failures: &[(&str, &str)], logins: &[(&str, &str)]) -> Vec<String> {
     let directory = tempfile::tempdir().unwrap();
     let rows = |rows: &[(&str, &str)]| {
@@ -79,7 +79,7 @@ fn logins_of_a_file_that_ends_later_are_observed_after_the_failures() {
 #[test]
 fn a_run_in_another_zone_does_not_alert_again() {
     let directory = tempfile::tempdir().unwrap();
-    // The last 23:30 UTC. In zones east of UTC, this moment is on the next day.
+    // The last time when it was 23:30 in UTC. East of UTC, the next day has already begun then.
     let now = chrono::Utc::now();
     let half_past = (now - chrono::TimeDelta::minutes(23 * 60 + 30)).date_naive();
     let at = half_past.and_hms_opt(23, 30, 0).unwrap().and_utc();

@@ -1,8 +1,8 @@
 //! The sink: commits rows and cursor together.
 //!
-//! The cursor file S always describes a prefix of F that is on disk. A commit syncs F, then
-//! replaces S. So bytes after the prefix were never committed. If the prefix differs, somebody else
-//! has changed F.
+//! F is the CSV, and S is its cursor file. S has a fingerprint of the first bytes of F, which are
+//! committed and on disk. A commit syncs F, then replaces S. So the bytes after them were never
+//! committed. If the committed bytes do not match the fingerprint, somebody else has changed F.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -24,12 +24,11 @@ use serde_json::Value;
 use crate::encode::Rows;
 use crate::reconcile::Target;
 
-/// Appends the events of a framed stream to F, committing them together with the cursor in S.
+/// Appends the events of a framed stream to F, and commits the rows and the cursor together.
 pub(crate) fn run(reader: Reader, target: Target) -> anyhow::Result<()> {
     let _lock = Lock::take(&target.path)?;
-    // If the cursor file is damaged, the source (mls-tail) ends without a record. Without this
-    // check, the exit code of the pipeline would say "empty input". The result is not used: `begin`
-    // loads the file again.
+    // If the cursor file is damaged, mls-tail fails and this input is empty. Check the file first,
+    // so that the exit code says "damaged" and not "empty input". `begin` loads the file again.
     CursorFile::load(&target.cursor_path)?;
     let mut appender = Appender { target, open: None };
     let result = sink::drain(reader, &mut appender);
@@ -59,7 +58,7 @@ struct Appender {
     open: Option<OpenCsv>,
 }
 
-/// F, open for appending. Refuses to write if somebody else has changed its length.
+/// F, open for appending. A write fails if somebody else has changed the length of F.
 struct AppendedFile {
     file: File,
     length: u64,
@@ -80,7 +79,6 @@ impl Write for AppendedFile {
     }
 }
 
-/// Somebody moved, removed or changed F during this run.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "somebody changed, moved or removed the file during this run; the next run continues after the \
@@ -88,11 +86,11 @@ impl Write for AppendedFile {
 )]
 struct Changed;
 
-/// The file while it is written: from `begin` until the end of the run.
+/// The open F, from `begin` until the end of the run.
 struct OpenCsv {
     rows: Rows<AppendedFile>,
     committed: CursorFile,
-    /// The committed logins that could not be checked, and those of this run.
+    /// The logins that the server could not check, in earlier runs and in this run.
     unchecked: UncheckedLogins,
     /// The total in `unchecked` before this run.
     begun_unchecked: u64,
@@ -178,8 +176,8 @@ impl Appender {
         }
         let committed = open.committed.data.as_ref().map_or(0, |data| data.length);
         let AppendedFile { file, length } = open.rows.inner();
-        // Do not touch a file that somebody else has changed. A file that was moved is shortened
-        // under its new name.
+        // Do not shorten a file that somebody else has changed. If F was renamed, this shortens the
+        // renamed file.
         let cut = match file.metadata() {
             Ok(metadata) if metadata.len() == *length => file.set_len(committed),
             Ok(_) => return,
@@ -195,14 +193,14 @@ impl Appender {
     }
 }
 
-/// Whether `path` is still the name of `file`, and `file` still has this length.
+/// Whether `path` is the name of `file`, and `length` is the length of `file`.
 fn is_at(file: &File, path: &Path, length: u64) -> io::Result<bool> {
     let here = file.metadata()?;
     let Some(there) = regular::if_there(fs::metadata(path))? else { return Ok(false) };
     Ok(here.len() == length && (here.dev(), here.ino()) == (there.dev(), there.ino()))
 }
 
-/// Gives an error of the file its exit code. [`Changed`] is temporary: the next run can succeed.
+/// Adds the exit code to an error of F. [`Changed`] is temporary, because the next run can succeed.
 fn with_exit(result: anyhow::Result<()>) -> anyhow::Result<()> {
     let is_changed = |cause: &(dyn std::error::Error + 'static)| {
         cause

@@ -34,8 +34,8 @@ fn rows(
 ) -> anyhow::Result<()> {
     let mut offset = place.offset;
     for line in lines.split_inclusive(|b| *b == b'\n') {
-        // A framed stream may have only one new row. One bad row does not prove that the file is
-        // wrong.
+        // A framed stream may have only one new row. So one bad row does not prove that the input
+        // is not a CSV.
         if place.segment.is_some() {
             unreadable.continues();
         }

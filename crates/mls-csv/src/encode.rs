@@ -20,14 +20,12 @@ use crate::reconcile::end_last_line;
 /// The buffer of rows is written when it has this number of bytes.
 const BUFFER: usize = 64 * 1024;
 
-/// A writer of rows.
 pub(crate) struct Rows<W> {
     out: W,
-    /// Rows that are not written yet.
     buffer: Vec<u8>,
     style: Style,
     written: u64,
-    /// The number of skipped records: those with the other outcome.
+    /// The number of records that were skipped because they have the other outcome.
     skipped: u64,
 }
 
@@ -36,13 +34,13 @@ impl<W: Write> Rows<W> {
         Self { out, buffer: Vec::with_capacity(2 * BUFFER), style, written: 0, skipped: 0 }
     }
 
-    /// Starts a CSV at the beginning of `out`.
+    /// Writes the header to `out`, which must be empty.
     pub(crate) fn with_header(mut out: W, style: Style) -> anyhow::Result<Self> {
         writeln!(out, "{}", Column::header(style.outcome))?;
         Ok(Self::new(out, style))
     }
 
-    /// Writes the rows of an event; none if it has another outcome.
+    /// Writes the rows of an event. If the event has another outcome, writes nothing.
     pub(crate) fn event(&mut self, event: &Auth<'_>) -> anyhow::Result<()> {
         let is_other = event.outcome != self.style.outcome;
         self.skipped += u64::from(is_other && event.outcome.is_recorded());
@@ -56,7 +54,7 @@ impl<W: Write> Rows<W> {
         Ok(())
     }
 
-    /// Refuses a stream that has only attempts of the other outcome, with exit 65.
+    /// Fails with exit 65 if the stream had only attempts of the other outcome.
     pub(crate) fn check_outcome(&self) -> anyhow::Result<()> {
         if self.written > 0 || self.skipped == 0 {
             return Ok(());
@@ -119,7 +117,7 @@ pub(crate) fn append(reader: Reader, path: &Path, style: Style) -> anyhow::Resul
     copy(reader, &mut rows, Some(path))
 }
 
-/// Refuses a file that is not our CSV, such as a log or a compressed file: rows would damage it.
+/// Fails if the file is not our CSV, for example a log: rows would damage such a file.
 fn refuse_all_but_ours(path: &Path, outcome: Outcome) -> anyhow::Result<()> {
     let name = path.display();
     let reading = || format!("reading {name}");
@@ -136,8 +134,8 @@ fn refuse_all_but_ours(path: &Path, outcome: Outcome) -> anyhow::Result<()> {
     }
 }
 
-/// Writes the rows of all events to `rows`. If an error occurs, also flushes the rows before it.
-/// `path` names the file in messages; `None` is standard output.
+/// Writes the rows of all events to `rows`. Even if an error occurs, flushes the rows before the
+/// error. `path` is the name of the file for messages; `None` is standard output.
 fn copy<W: Write>(reader: Reader, rows: &mut Rows<W>, path: Option<&Path>) -> anyhow::Result<()> {
     let copied = copy_rows(reader, rows, path);
     let flushed = named(rows.flush(), path);
@@ -150,7 +148,7 @@ fn copy<W: Write>(reader: Reader, rows: &mut Rows<W>, path: Option<&Path>) -> an
     if cut_off { Err(Exit::TempFail.error(sink::CUT_OFF)) } else { Ok(()) }
 }
 
-/// Adds the name of the file to an error of writing.
+/// Adds the name of the file to a write error.
 fn named(result: anyhow::Result<()>, path: Option<&Path>) -> anyhow::Result<()> {
     match path {
         Some(path) => result.on_file("appending to", path),
@@ -158,7 +156,7 @@ fn named(result: anyhow::Result<()>, path: Option<&Path>) -> anyhow::Result<()> 
     }
 }
 
-/// Returns whether the input was cut off.
+/// Returns whether a framed stream ended without its `end`.
 fn copy_rows<W: Write>(
     mut reader: Reader,
     rows: &mut Rows<W>,

@@ -18,7 +18,7 @@ pub(crate) fn is_ours(path: &Path, outcome: Outcome) -> io::Result<bool> {
         .is_some_and(|rest| matches!(rest, b"" | b"\n" | b"\r")))
 }
 
-/// Refuses a file that holds attempts of the other outcome.
+/// Fails if the file is a CSV for attempts of the other outcome.
 pub(crate) fn refuse_other_outcome(path: &Path, outcome: Outcome) -> anyhow::Result<()> {
     let other = if outcome == Outcome::Success { Outcome::Failure } else { Outcome::Success };
     let name = path.display();

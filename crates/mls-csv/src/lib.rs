@@ -13,11 +13,11 @@
 //!
 //! The first row names the columns: `server`, `date` (`YYYY-MM-DD HH:MM` in the zone of
 //! `--timezone`), `ip`, `user`, `hostname`, `reverse_dns_status`, `country_code`, `asn` and `aso`.
-//! Commas separate them, and they are quoted as in RFC 4180.
+//! Commas separate the cells, and cells are quoted as in RFC 4180.
 //!
-//! A file holds attempts of one outcome. In a file of successful logins, the column names in the
-//! first row are quoted; in a file of failures they are not. mls-csv refuses to append the other
-//! outcome, or to use the cursor file of the other outcome, with exit 65.
+//! A file contains attempts of one outcome. In a file of successful logins, the column names in the
+//! first row are quoted; in a file of failures they are not. If the file or the cursor file belongs
+//! to the other outcome, mls-csv exits with 65.
 //!
 //! # Cells
 //! A spreadsheet shows the text of a cell and does not run it as a formula:
@@ -28,43 +28,44 @@
 //! | the text `N/A` or `null` | `'`, then the text |
 //! | other text | the text, with one `'` before each part that a spreadsheet could take as a formula |
 //!
-//! A part begins at the beginning of the text and after each `,` and `;`, because a spreadsheet may
-//! split the text at any of these. A spreadsheet with another separator splits even a quoted cell.
-//! A part could be a formula if it begins with `=`, `+`, `-`, `@` or one of these in full width;
-//! blanks and quotation marks before them do not count. A part that begins with `'` gets one more,
-//! so that `--decode` is exact.
+//! Each `,` and `;` ends a part, because a spreadsheet may split the text there. A spreadsheet
+//! whose separator is `;` splits even a quoted cell. A part could be a formula if it begins with
+//! `=`, `+`, `-`, `@`, or one of these characters in full width (`＝`). Blanks and quotation marks
+//! before the character do not count. If a part begins with `'`, the cell has one more `'` there,
+//! so that `--decode` returns the exact text.
 //!
-//! A cell has no control characters, so one row is one line. A tab becomes the symbol `␉`, a carriage
-//! return `␍`, and any other control character `?`. If the text itself contains one of these symbols,
-//! or `␛`, the cell has a `␛` before it. The list of leading characters comes from OWASP's "CSV
-//! Injection", which also lists tab and carriage return.
+//! A cell has no control characters, so one row is one line. A tab becomes the symbol `␉`, a
+//! carriage return `␍`, and any other control character `?`. If the text itself contains `␉`, `␍`
+//! or `␛`, the cell has a `␛` before this symbol. The characters that can begin a formula are from
+//! OWASP's "CSV Injection", which also lists tab and carriage return.
 //!
 //! # Exactly once
 //! With `--cursor-file S`, mls-csv commits F and S together (`commit.rs`): it writes and syncs the
-//! rows, then it replaces S. After a crash at any time, S holds the number of committed bytes of F
-//! and the position in the log from which to continue. Before the first row of a run, mls-csv makes
-//! F and S agree (`reconcile.rs`):
+//! rows, then it replaces S. Even after a crash, S contains the number of committed bytes of F and
+//! the position in the log where the next run continues. Before the first row of a run, mls-csv
+//! makes F and S agree (`reconcile.rs`):
 //!
 //! | F | S | what happens |
 //! |---|---|---|
 //! | as committed | exists | mls-csv appends rows |
-//! | has bytes after the committed ones | exists | a run died: mls-csv moves them to `F.recovered-…`, and their lines are read from the log again |
+//! | has uncommitted bytes at its end | exists | usually, a run died: mls-csv moves these bytes to `F.recovered-…`, and their lines are read from the log again |
 //! | missing or empty (rotated, removed) | exists | mls-csv starts a new F and continues with the log; it also moves uncommitted rows out of the rotated file |
-//! | written by `--append` alone | a number, written by the Python original | mls-csv accepts F as it is; the log is read from that byte |
+//! | written by `--append` without `--cursor-file` | a number, written by the Python original | mls-csv accepts F as it is; mls-tail reads the log from this byte |
 //! | anything else (edited, shortened) | exists | exit 78; `--accept-changes` accepts F as it is, `--reset` renames it |
 //! | not empty | missing | exit 78; `--accept-changes` and `--reset` as above; the log is read from its beginning |
 //! | missing or empty | missing | first run |
 //!
-//! S also counts logins that the server could not check (outcome `error`), by the hour. They do not
-//! become rows. mls-report writes their number in the digest.
+//! For each hour, S also counts the logins that the server could not check (outcome `error`). These
+//! logins do not become rows. mls-report writes their number in the digest.
 //!
-//! `--rotate-to NAME` moves uncommitted rows out of F, then renames F. It ends with 73 if NAME
-//! exists, or if another rotated file has a newer name than NAME. In the second case, readers would
-//! read F before that file, although F has the newer rows.
+//! `--rotate-to NAME` moves uncommitted rows out of F, then renames F to NAME. mls-csv exits with
+//! 73 if NAME exists, or if another rotated file has a newer name than NAME. Programs read rotated
+//! files in the order of their names, so they would read the rows of F too early.
 //!
 //! Without `--cursor-file`, F must be empty or begin with our header; otherwise mls-csv exits with 78.
 //!
-//! mls-csv holds `F.lock` while it runs. A second `mls-csv` exits with 75 and writes nothing.
+//! While mls-csv writes to F, it locks `F.lock`. A second mls-csv for F exits with 75 and writes
+//! nothing.
 
 mod args;
 mod commit;

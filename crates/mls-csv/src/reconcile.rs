@@ -34,7 +34,6 @@ pub(crate) enum OnMismatch {
 /// know where the committed rows of the older files end.
 const ROTATED_REMEMBERED: usize = 16;
 
-/// The file to append to, its cursor file, and how to write rows.
 pub(crate) struct Target {
     pub(crate) path: PathBuf,
     pub(crate) cursor_path: PathBuf,
@@ -76,7 +75,8 @@ impl Target {
             _ if self.on_mismatch != OnMismatch::Reset && legacy::is_legacy(&self.path)? => {
                 return Err(header::legacy_refused(&self.path));
             }
-            // The file was converted. The cursor is the offset where the Python original stopped.
+            // F was converted. S is from the Python original: the offset in the log where the
+            // original stopped.
             None if committed.legacy_offset().is_some()
                 && header::is_ours(&self.path, outcome)? =>
             {
@@ -114,11 +114,11 @@ impl Target {
         Ok(())
     }
 
-    /// Moves uncommitted rows out of F, then renames it to `name`. Never replaces a file.
+    /// Moves uncommitted rows out of F, then renames F to `name`. Never replaces a file.
     pub(crate) fn rotate(&self, name: &Path) -> anyhow::Result<()> {
         let file = self.path.display();
-        // Programs read the rotated files in the order of their names. If another file has a newer
-        // name, they would read this file before older rows, and could skip rows of this file.
+        // Programs read the rotated files in the order of their names. If another rotated file had
+        // a newer name, programs would read F before its older rows, and could skip rows of F.
         if let Some(newer) = newer_than(&self.path, name)? {
             return Err(Exit::CantCreat.error(format!(
                 "{} would not be the newest rotated file of {file}, because the name of {} is \
@@ -160,7 +160,8 @@ impl Target {
         Ok(*data == Fingerprint::describe(&file, data.length)?)
     }
 
-    /// Records in S that the first `keep` bytes of F are committed. Writes the header of a new F.
+    /// Records in S that the first `keep` bytes of F are committed. If `keep` is 0, F must be
+    /// empty: writes and commits the header.
     fn begin(&self, mut committed: CursorFile, keep: u64) -> anyhow::Result<(File, CursorFile)> {
         let file = regular::append_and_read(&self.path)?;
         atomic::sync_directory(&atomic::directory_of(&self.path))?;
@@ -224,7 +225,7 @@ impl Target {
         Ok(())
     }
 
-    /// Makes sure that the file ends with a newline, and returns its length.
+    /// Accepts F as it is, but adds a newline if the last line has none. Returns the new length.
     fn accept(&self, length: u64) -> anyhow::Result<u64> {
         let file = regular::append_and_read(&self.path)?;
         end_last_line(&file, length)?;
@@ -248,8 +249,8 @@ fn length_of(path: &Path) -> anyhow::Result<u64> {
     }
 }
 
-/// Returns the fingerprint of the newest rotated file that has rows. The run that creates S records
-/// it in S. With it, a reader can distinguish F from older files while F has no committed rows.
+/// Returns the fingerprint of the newest rotated file that has rows. The first run records this
+/// fingerprint in S. So readers can distinguish F from older files before F has committed rows.
 fn rows_before(path: &Path) -> anyhow::Result<Option<Fingerprint>> {
     let rows = Chain::open(path, &Layout::default())
         .and_then(|chain| chain.newest_rows().or_exit(Exit::IoErr));
@@ -259,7 +260,7 @@ fn rows_before(path: &Path) -> anyhow::Result<Option<Fingerprint>> {
     })
 }
 
-/// Adds a newline if the last line lacks it: a row must begin on a new line.
+/// If the last line has no newline, adds a newline, because a row must begin on a new line.
 pub(crate) fn end_last_line(mut file: &File, length: u64) -> io::Result<()> {
     let mut last = [b'\n'];
     if length > 0 {

@@ -1,5 +1,5 @@
-//! Moves uncommitted rows to a file of their own. A run that died left them, or somebody else wrote
-//! them. The log lines of rows from a dead run are read again.
+//! Moves uncommitted rows to a separate file. A run that died wrote these rows, or somebody else
+//! did. After a run died, the next run reads the log lines of the rows again.
 
 use std::fs::{self, File};
 use std::io;
@@ -51,8 +51,8 @@ fn move_aside(csv: &Path, file: &ChainFile, committed: u64) -> anyhow::Result<()
             .reader(committed, u64::MAX)
             .and_then(|mut rest| io::copy(&mut rest, &mut copy))
             .and_then(|moved| copy.sync_all().map(|()| moved));
-        // If copying fails, remove the partial copy: otherwise a full disk would stay full. `file`
-        // still holds all rows.
+        // If copying fails, remove the partial copy, because it would fill the disk. No row is
+        // lost: `file` has all rows.
         let moved = copied.inspect_err(|_| drop(fs::remove_file(&name)))?;
         atomic::sync_directory(&atomic::directory_of(&name))?;
         file.cut(committed)?;

@@ -130,7 +130,7 @@ fn errors_of_the_server_are_counted_by_the_hour_in_the_cursor_file_and_are_not_r
     assert_eq!(counted(), expected);
     assert_eq!(fs::read_to_string(dir.path().join("F")).unwrap().lines().count(), 1);
 
-    // A stream that is cut off is not counted, because it is read again.
+    // If a stream is cut off, its errors are not counted, because the next run reads them again.
     let more =
         framed(&(error("2026-06-01T05:00:00Z") + FAILURE)).replace("\"base\":0", "\"base\":2");
     let base = |text: &str| {
@@ -145,7 +145,7 @@ fn errors_of_the_server_are_counted_by_the_hour_in_the_cursor_file_and_are_not_r
     assert!(run(dir.path(), &args, &whole).status.success());
     let hours = serde_json::json!({"2026-06-01 00:00": 2, "2026-06-01 05:00": 1});
     assert_eq!(counted(), serde_json::json!({"total": 3, "hours": hours}));
-    // Without a cursor file, mls-csv skips them and prints no message.
+    // Without a cursor file, mls-csv skips logins with the outcome `error` and prints no message.
     let plain = run(dir.path(), &["--append", "plain"], &only_errors);
     assert_eq!((plain.status.code(), plain.stderr), (Some(0), Vec::new()));
 }

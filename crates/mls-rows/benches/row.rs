@@ -1,4 +1,4 @@
-//! The hot loops of mls-csv: writes an event as a row, and reads a row.
+//! Measures the hot loops of mls-csv: writing an event as a row, and reading a row.
 //!
 //! `cargo bench --package mls-rows`
 

@@ -1,14 +1,14 @@
-//! One cell: a value as text that a spreadsheet shows and does not run as a formula. `mls-csv`(1)
-//! describes the text.
+//! Encodes a value as a cell: text that a spreadsheet shows and does not run as a formula.
+//! `mls-csv`(1) describes the encoding.
 
 use std::borrow::Cow;
 
 /// The text for an unknown value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unknown {
-    /// In the hostname column.
+    /// `null`, in the hostname column.
     Null,
-    /// In every other column.
+    /// `N/A`, in all other columns.
     NotAvailable,
 }
 
@@ -21,10 +21,10 @@ impl Unknown {
     }
 }
 
-/// A spreadsheet may split a cell at these.
+/// A spreadsheet may split a cell at these characters.
 const SEPARATORS: [char; 2] = [',', ';'];
 
-/// A formula begins with one of these; the last four are in full width.
+/// A formula begins with one of these characters. The last four are in full width.
 const FORMULA: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
 
 /// The symbol for a tab.
@@ -33,13 +33,13 @@ const TAB: char = '␉';
 /// The symbol for a carriage return.
 const CARRIAGE_RETURN: char = '␍';
 
-/// Precedes a symbol that is part of the text.
+/// Is written before a symbol that the text itself contains.
 const ESCAPE: char = '␛';
 
 const SYMBOLS: [char; 3] = [TAB, CARRIAGE_RETURN, ESCAPE];
 
-/// A byte of each symbol in UTF-8 (E2 90 89, E2 90 8D, E2 90 9B). Texts without a symbol rarely
-/// have this byte.
+/// A byte that each symbol has in UTF-8 (E2 90 89, E2 90 8D, E2 90 9B). Texts without a symbol
+/// rarely have this byte, so searching for it is a fast first check.
 const SYMBOL_BYTE: u8 = 0x90;
 
 /// Appends the cell for a value, in quotes if it needs them.
@@ -92,9 +92,9 @@ pub fn encode(value: Option<&str>, unknown: Unknown) -> Cow<'_, str> {
     Cow::Owned(cell)
 }
 
-/// Returns the value of a cell, `None` if it is unknown. Removes exactly one `'` from the beginning
-/// of each part and one `␛` before each symbol. So `decode(encode(x))` is x, except that control
-/// characters other than tab and carriage return became `?`.
+/// Returns the value of a cell; `None` if the value is unknown. Removes exactly one `'` from the
+/// beginning of each part and one `␛` before each symbol. So `decode(encode(x))` is x, except for
+/// control characters: tab and carriage return are exact, all others become `?`.
 #[must_use]
 pub fn decode(cell: &str) -> Option<Cow<'_, str>> {
     if is_unknown(cell) {
@@ -105,9 +105,9 @@ pub fn decode(cell: &str) -> Option<Cow<'_, str>> {
     Some(if has_symbol { Cow::Owned(with_controls(&text)) } else { text })
 }
 
-/// Returns whether this line certainly needs no decoding, because it has no apostrophe, no symbol
-/// and no control character. Then each known value is the text of its cell. Checking a whole line
-/// is faster than checking each cell.
+/// Returns whether the line certainly needs no decoding, because it has no apostrophe, no symbol
+/// and no control character. If so, use [`plain`] for its cells. Checking a whole line is faster
+/// than checking each cell.
 #[must_use]
 pub fn are_plain(line: &str) -> bool {
     // In UTF-8, control characters from U+0080 on begin with this byte.
@@ -136,7 +136,8 @@ fn without_apostrophes(cell: &str) -> Cow<'_, str> {
     Cow::Borrowed(first)
 }
 
-/// Replaces tabs and carriage returns by symbols, and other control characters by `?`.
+/// Replaces tabs and carriage returns by symbols, and other control characters by `?`. Adds `␛`
+/// before symbols of the text.
 fn without_controls(text: &str) -> Cow<'_, str> {
     let suspect = memchr::memchr3(b'\t', b'\r', SYMBOL_BYTE, text.as_bytes());
     if suspect.is_none() {

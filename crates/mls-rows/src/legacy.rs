@@ -1,10 +1,10 @@
 //! Reads the CSV of the Python original.
 //!
-//! Its cells are separated by `;`, and its dates are `dd/mm/yyyy HH:MM`. The first releases had no
-//! `reverse_dns_status`, and later ones had no `country_code`, `asn` and `aso`. A file that several
-//! releases wrote has rows of several lengths (`lib/maillogsentinel/parser.py`,
-//! `bin/update_csv_geolocation.py`). The original escaped nothing, so a leading `'` belongs to the
-//! text.
+//! `;` separates the cells, and dates are `dd/mm/yyyy HH:MM`. The first releases wrote five
+//! columns. Later releases added `reverse_dns_status`, and the last releases `country_code`, `asn`
+//! and `aso`. If several releases wrote to a file, its rows have different numbers of columns
+//! (`lib/maillogsentinel/parser.py`, `bin/update_csv_geolocation.py`). The original escaped
+//! nothing, so a `'` at the beginning of a cell belongs to the text.
 //!
 //! | legacy `reverse_dns_status` | becomes |
 //! |---|---|
@@ -30,7 +30,7 @@ use crate::row::{BadRow, bad, date_in_zone};
 /// The beginning of the header in every release.
 const HEADER: &[u8] = b"server;date;ip;user;hostname";
 
-/// The numbers of columns that rows had in the releases.
+/// The numbers of columns that a row can have. They depend on the release.
 pub(crate) const LENGTHS: [usize; 3] = [5, 6, 9];
 
 /// Returns whether a file is a CSV of the Python original; false if it does not exist.
@@ -52,8 +52,8 @@ pub(crate) fn event(cells: [Cow<'_, str>; 9], zone: Zone) -> Result<Auth<'_>, Ba
     let mut event = Auth::new(at.into(), Outcome::Failure);
     event.ip = Some(ip.parse().map_err(|_| bad("ip", &ip, "not an IP address"))?);
     event.server = known(server);
-    // The original wrote `(unavailable)` for an unknown user. So `N/A` is a user name that somebody
-    // sent.
+    // The original wrote `(unavailable)` for an unknown user. So a user `N/A` is a name that a
+    // client sent.
     event.user = (user != "(unavailable)").then_some(user);
     event.enrichment = Some(Enrichment {
         hostname: known(hostname),
@@ -82,7 +82,7 @@ fn current_status(status: Cow<'_, str>) -> Cow<'_, str> {
     })
 }
 
-/// Reads the number of an autonomous system. Databases write it with or without `AS`.
+/// Reads the number of an autonomous system, such as `64512` or `AS64512`.
 fn number(asn: &str) -> Option<u32> {
     asn.strip_prefix("AS").unwrap_or(asn).parse().ok()
 }

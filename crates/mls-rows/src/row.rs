@@ -64,8 +64,8 @@ pub fn date(at: &DateTime<FixedOffset>, style: Style) -> String {
     let length = if style.seconds { 19 } else { 16 };
     match digits(&at) {
         Some(text) => String::from_utf8_lossy(&text[..length]).into_owned(),
-        // A zone can shift a date to a year that RFC 3339 does not allow (below 0 or above 9999).
-        // Write the nearest date that it allows.
+        // A zone can shift a date to a year below 0 or above 9999. RFC 3339 does not allow these
+        // years, so write the nearest date that is allowed.
         None if at.year() > 0 => "9999-12-31 23:59:59"[..length].to_owned(),
         None => "0000-01-01 00:00:00"[..length].to_owned(),
     }
@@ -74,13 +74,13 @@ pub fn date(at: &DateTime<FixedOffset>, style: Style) -> String {
 /// The reason why a line is not a row.
 #[derive(Debug, thiserror::Error)]
 pub enum BadRow {
-    /// Too few cells, or a quoted cell that does not end on this line.
+    /// A wrong number of cells, for example because a quoted cell does not end on this line.
     #[error("the row has {0} instead of {1} columns")]
     Columns(usize, &'static str),
     /// Too many cells.
     #[error("the row has more than {COLUMNS} columns")]
     TooManyColumns,
-    /// A CSV reader would begin a new row in this line.
+    /// At a carriage return outside of quotes, a CSV reader would begin a new row.
     #[error("the row has a carriage return outside of quotes")]
     CarriageReturn,
     /// A value that the column does not allow.
@@ -114,16 +114,16 @@ impl Decoder {
         Self { csv, legacy: true, ..Self::new(zone) }
     }
 
-    /// Sets the outcome of rows that have no header before them (when reading begins in the middle of
-    /// a file). The default is failure.
+    /// Sets the outcome of the rows before the first header, for example if reading begins in the
+    /// middle of a file. The default is failure.
     #[must_use]
     pub fn with_outcome(self, outcome: Outcome) -> Self {
         Self { outcome, ..self }
     }
 
     /// Returns the event of one line (with or without its newline); `None` for a header and for an
-    /// empty line. The last header determines `outcome`. `attempts` is 1, because a row is one
-    /// attempt. Every other member without a column is null.
+    /// empty line. The last header before the line determines `outcome`. `attempts` is 1, because a
+    /// row is one attempt. All other members without a column are null.
     ///
     /// # Errors
     /// [`BadRow`] if the line is anything else.
@@ -135,8 +135,8 @@ impl Decoder {
         }
         let outcome = self.outcome;
         let Some(cells) = self.split(line)? else { return Ok(None) };
-        // Compare only five cells, because old legacy headers have fewer columns. A data row never
-        // matches, because its second cell is a date.
+        // Compare only five cells, because the oldest legacy headers have only five. A data row
+        // never matches, because its second cell is a date.
         if is_header(&cells[..5]) {
             return Ok(None);
         }
@@ -160,8 +160,8 @@ impl Decoder {
         Ok(Some(event))
     }
 
-    /// Returns the nine cells of one line, unquoted but still [encoded](cell); `None` for an empty
-    /// line. Cells that a legacy row lacks are empty.
+    /// Returns the nine cells of one line, without their quotes; `None` for an empty line. The
+    /// cells are [encoded](cell). Cells that a legacy row does not have are empty.
     ///
     /// # Errors
     /// Every [`BadRow`] except [`BadRow::Cell`].
@@ -172,12 +172,12 @@ impl Decoder {
             return Ok(None);
         }
         self.csv.reset();
-        // The reader removes a byte order mark from the first data that it reads, but the first
-        // cell of a row may begin with one. So let the reader read a newline first.
+        // The reader removes a byte order mark from the first data that it reads. But in a cell,
+        // such a mark is part of the text. So let the reader read a newline first.
         self.csv.read_record(b"\n", &mut [0], &mut [0]);
         // Unquoting never makes a cell longer.
         self.cells.resize(line.len().max(self.cells.len()), 0);
-        // One more than needed, to notice a row with too many columns.
+        // One entry more than needed, to detect a row with too many columns.
         let mut ends = [0; COLUMNS + 1];
         let (_, read, written, n) = self.csv.read_record(line, &mut self.cells, &mut ends);
         // An empty input tells the reader that the last cell is complete.

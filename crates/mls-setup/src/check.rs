@@ -90,7 +90,8 @@ impl Checks<'_> {
         // Only alerts about addresses lead to blocking.
         refuse_if(
             answers.is_set(ENFORCE) && !answers.is_set("alert.ip"),
-            "[block] enforce needs [alert] ip, the threshold for blocking: set it, such as ip = 20/10m",
+            "[block] enforce needs [alert] ip, the threshold for blocking: set ip, such as \
+             ip = 20/10m",
         )
     }
 
@@ -186,11 +187,12 @@ impl Checks<'_> {
                 }
             };
         let manual = match self.system.scheduler {
-            Scheduler::Cron => "cron must support it",
+            Scheduler::Cron => "cron does not support every schedule",
             Scheduler::Systemd => "see systemd.time(7)",
         };
         let why = format!(
-            "this is not a schedule: give a schedule such as hourly, 23:59, Mon 06:00 or *:0/15 ({manual}), or never"
+            "this schedule cannot be used: give a schedule such as hourly, 23:59, Mon 06:00 or \
+             *:0/15 ({manual}), or never"
         );
         refuse_if(!is_known, &why)
     }

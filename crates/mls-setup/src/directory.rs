@@ -52,8 +52,8 @@ pub(crate) fn make(
     run(command)
         .with_context(|| {
             format!(
-                "the service user cannot create the directory {}; create it yourself and give it \
-                 to that user (chown), or choose another one",
+                "the service user cannot create the directory {}; create the directory and give \
+                 it to the service user (chown), or choose another directory",
                 path.display()
             )
         })
@@ -128,7 +128,7 @@ fn make_inside(
     let private = open_directory(parent, private)?;
     let meta = fstat(&private)?;
     if meta.st_uid != 0 || meta.st_mode & 0o777 != 0o700 {
-        return Err(io::Error::other("another directory took the place of the new one"));
+        return Err(io::Error::other("somebody replaced the new directory; run setup again"));
     }
     mkdirat(&private, NEW, Mode::RWXU)?;
     let new = open_directory(&private, NEW)?;

@@ -170,7 +170,7 @@ pub(crate) fn finish(
     if !status.success() {
         return Err(Exit::Unavailable.error(
             "the configuration is migrated, but the data is not: follow the message above, then \
-            run maillogsentinel --setup --migrate again; it continues with the rest",
+            run maillogsentinel --setup --migrate again: this command migrates the rest",
         ));
     }
     for unit in start {

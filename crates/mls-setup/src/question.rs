@@ -103,9 +103,9 @@ questions! {
         "File that holds the password for the mail server",
         if |answers| has_remote_mail_server(answers) && answers.is_set("report.smtp_user");
     "alert.ip", Check::Configured,
-        "Alert when one address fails this often, such as 20/10m (none: no such alerts)";
+        "Alert when one address fails too often: the limit, such as 20/10m (none: no alerts)";
     "alert.user", Check::Configured,
-        "Alert when logins of one user fail this often, such as 20/10m (none: no such alerts)",
+        "Alert when logins of one user fail too often: the limit, such as 20/10m (none: no alerts)",
         if has_recipients;
     ENFORCE, Check::Enforcers,
         "Block addresses that cause alerts: with nftables, postfix or both (none: do not block)",
@@ -121,7 +121,7 @@ questions! {
     "systemd.user", Check::User,
         "User that the service runs as";
     "retention.csv_days", Check::Configured,
-        "Days to keep failed logins (minimum; none: forever)";
+        "Days to keep failed logins, at least (none: forever)";
     "database.db_type", Check::OneOf(&["", "sqlite", "postgresql", "mysql"]),
         "Database for the recorded logins: sqlite, postgresql, mysql (MariaDB too) or none";
     MODE, Check::OneOf(&["load", "files"]),
@@ -149,7 +149,7 @@ questions! {
         "File of the certificate that this machine shows to the database (none: no certificate)",
         if has_remote_database;
     "database.ssl_key", Check::SecretFile,
-        "File of the key of this certificate",
+        "File of the key of the certificate that this machine shows to the database",
         if |answers| has_remote_database(answers) && answers.is_set("database.ssl_cert");
     "database.source", Check::OptionalText,
         "Name of this mail server in the database (none: the name of the machine)",

@@ -28,7 +28,8 @@ pub(crate) fn run(args: &Args, signals: &Signals) -> anyhow::Result<()> {
     if let (true, Some(configuration)) = (args.mode.migrate_data, &args.config) {
         if !configuration.exists() {
             let name = configuration.display();
-            return Err(Exit::NoInput.error(format!("configuration file {name} does not exist")));
+            return Err(Exit::NoInput
+                .error(format!("configuration file {name} does not exist; check --config")));
         }
         return migration::data::convert(configuration, &installation);
     }

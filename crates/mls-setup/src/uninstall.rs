@@ -44,7 +44,7 @@ pub(crate) fn run(
         return Ok(());
     }
     if !args.yes && !Terminal::new(signals).confirm("Uninstall MailLogSentinel?")? {
-        return Err(Exit::Usage.error("nothing was changed"));
+        return Err(Exit::Usage.error("not confirmed; nothing was changed"));
     }
     transaction::apply(system, SHIPPED_USER, &steps(system, &switches, files), signals)?;
     if system.is_running() && system.scheduler == Scheduler::Systemd {

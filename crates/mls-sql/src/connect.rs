@@ -105,7 +105,10 @@ const CURES: [(&str, &str); 9] = [
         "readonly database",
         "; SQLite writes files beside the database, so its directory must be writable too",
     ),
-    ("disk I/O error", "; check whether its file system is full (df), or its disk is broken"),
+    (
+        "disk I/O error",
+        "; check whether the file system of the database is full (df), or the disk is broken",
+    ),
 ];
 
 fn cure(text: &str) -> &'static str {

@@ -54,7 +54,8 @@ fn read(database: &mut Database, from: &str) -> anyhow::Result<Vec<CursorRow>> {
     let rows = database.rows(&sql, "reading the positions in")?;
     let committed = |row: Vec<Option<String>>| {
         let columns: Result<[_; 4], _> = row.try_into();
-        let [source, position, machine, loaded_by] = columns.ok().context("it has no position")?;
+        let [source, position, machine, loaded_by] =
+            columns.ok().context("a row is not complete")?;
         let source = source.unwrap_or_default();
         let cursor = CursorFile::from_json(position.unwrap_or_default().as_bytes());
         let cursor = cursor.map_err(|why| {

@@ -80,8 +80,10 @@ impl Database {
     ) -> anyhow::Result<T> {
         if !options.exists() {
             let shown = options.shown();
-            return Err(Exit::NoInput
-                .error(format!("there is no database {shown}; mls-sql load creates it")));
+            return Err(Exit::NoInput.error(format!(
+                "there is no database {shown}; check --url, or db_path in [database] (mls-sql load \
+                 creates the database)"
+            )));
         }
         Self::with(options, table, work)
     }
@@ -286,7 +288,7 @@ fn error_of_file(error: sqlx::Error) -> sqlx::Error {
     match what.code().as_deref() {
         // SQLite calls this code SQLITE_CONSTRAINT_COMMITHOOK.
         Some("531") => sqlx::Error::InvalidArgument(
-            "it ends the transaction, and a file must be one transaction".into(),
+            "this statement ends the transaction, but a file is one transaction; remove it".into(),
         ),
         // PostgreSQL's protocol_violation: a placeholder such as $1 has no value.
         Some("08P01") => sqlx::Error::InvalidArgument(what.message().into()),

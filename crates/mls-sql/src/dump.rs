@@ -53,8 +53,10 @@ pub(crate) fn run(
     let (table, shown) = (database.table.name().to_owned(), database.shown.clone());
     let columns = database.columns(&table)?;
     if columns.is_empty() {
-        return Err(Exit::Config
-            .error(format!("there is no table {table} in {shown}; mls-sql load creates it")));
+        return Err(Exit::Config.error(format!(
+            "there is no table {table} in {shown}; check --table, or table_name in [database] \
+                 (mls-sql load creates the table)"
+        )));
     }
     database.check_columns(mapping, &columns)?;
     let query = Query::new(database, mapping, filter)?;
@@ -86,7 +88,7 @@ pub(crate) fn run(
         if last.is_none() {
             // Without a position, the next query would return the first page again.
             return Err(Exit::DataErr.error(format!(
-                "table {table} in {shown} has rows without a time or an ID; remove them"
+                "table {table} in {shown} has rows without a time or an ID; remove these rows"
             )));
         }
     }
@@ -146,7 +148,7 @@ impl Query {
             name.with_context(|| {
                 format!(
                     "the mapping has no column for {0}; add a column with the csv_column_name \
-                     {0:?}",
+                     {0:?} to the mapping file (--mapping, or column_mapping_file in [database])",
                     field.name()
                 )
             })
@@ -156,8 +158,9 @@ impl Query {
         let of_table = |name: &str| format!("{table}.{name}");
         let time = of_table(&column(Field::Csv(Column::Date))?);
         let id = mapping.id().context(
-            "the mapping has no column that the database fills, such as id; add one with the \
-             csv_column_name null",
+            "the mapping has no column that the database fills, such as id; add a column with the \
+             csv_column_name null to the mapping file (--mapping, or column_mapping_file in \
+             [database])",
         );
         let id = of_table(&dialect.name(id.or_exit(Exit::Config)?));
         let mut conditions = Vec::new();

@@ -291,7 +291,9 @@ impl Export<'_> {
             .map(|n| self.dir.join(format!("{time}_{machine}_{n:06}{END}")))
             .find(|path| !path.exists())
             .map(|path| path.to_string_lossy().into_owned())
-            .with_context(|| format!("no name is free in {}", self.dir.display()))
+            .with_context(|| {
+                format!("{} has no free name for an SQL file; try again", self.dir.display())
+            })
             .or_exit(Exit::CantCreat)
     }
 }

@@ -29,7 +29,7 @@ pub(crate) fn run(database: &mut Database, mapping: &Mapping) -> anyhow::Result<
     database.prepare(mapping)?;
     let shown = &database.shown;
     if added == 0 {
-        summary(format_args!("migrated nothing: the tables in {shown} are of this version"));
+        summary(format_args!("migrated nothing: the tables in {shown} have all columns"));
     } else {
         let columns = count(added, "column", "columns");
         summary(format_args!("added {columns} to the tables in {shown}"));

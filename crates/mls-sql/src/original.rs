@@ -86,7 +86,7 @@ pub(crate) fn convert(database: &mut Database, mapping: &Mapping) -> anyhow::Res
     database.must("COMMIT", "committing to")?;
     if copied < all {
         let lost = count(all - copied, "row", "rows");
-        log::warn!("did not copy {lost} of table {kept}: no valid date");
+        log::warn!("did not copy {lost} without a valid date from table {kept}");
     }
     summary(format_args!(
         "copied {} into the new table {name}; the table of the Python original is {kept} now",

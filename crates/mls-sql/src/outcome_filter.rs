@@ -22,7 +22,8 @@ impl OutcomeFilter {
         if !only_failures && mapping.column(Field::Outcome).is_none() {
             return Err(Exit::Config.error(
                 "the mapping has no column for the outcome, so logins would look like failures; add \
-                 a column with the csv_column_name \"outcome\"",
+                 a column with the csv_column_name \"outcome\" to the mapping file (--mapping, or \
+                 column_mapping_file in [database])",
             ));
         }
         Ok(Self { outcomes, rows: 0, skipped: Vec::new() })

@@ -94,7 +94,8 @@ fn delete(database: &mut Database, mapping: &Mapping, before: &str) -> anyhow::R
     let column = mapping.column(Field::Csv(Column::Date));
     let column = column.ok_or_else(|| {
         Exit::Config.error(
-            "the mapping has no column for date; add a column with the csv_column_name \"date\"",
+            "the mapping has no column for date; add a column with the csv_column_name \"date\" to \
+             the mapping file (--mapping, or column_mapping_file in [database])",
         )
     })?;
     let (name, time) = (database.events(), dialect.name(column));

@@ -29,7 +29,7 @@ impl Rename {
         let taken = format!("SELECT source FROM {cursor} WHERE source = {new_text}{owned}");
         if !database.texts(&taken, "reading the sources in")?.is_empty() {
             return Err(Exit::DataErr.error(format!(
-                "{}: source {new} exists already; two sources cannot become one",
+                "{}: source {new} exists already; choose a name that no other source has",
                 database.shown
             )));
         }
@@ -56,7 +56,10 @@ impl Rename {
     fn absent(&self, database: &Database) -> anyhow::Error {
         let by = self.loaded_by.iter().map(|user| format!(" loaded by {user}"));
         let by: String = by.collect();
-        Exit::DataErr.error(format!("{}: there is no source {}{by}", database.shown, self.old))
+        Exit::DataErr.error(format!(
+            "{}: there is no source {}{by}; check the name",
+            database.shown, self.old
+        ))
     }
 
     /// Returns the SQL condition that selects only the rows of the source's user. If the table is
@@ -82,7 +85,7 @@ impl Rename {
             [user] if is_fleet => Ok(format!(" AND {LOADED_BY} = {}", dialect.text(user))),
             [_] => Ok(String::new()),
             _ => Err(Exit::DataErr.error(format!(
-                "{shown}: several users have a source {old}: {}; name one with --loaded-by",
+                "{shown}: several users have a source {old}: {}; name one user with --loaded-by",
                 users.join(", ")
             ))),
         }

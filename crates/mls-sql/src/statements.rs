@@ -121,8 +121,8 @@ impl<R: BufRead> Statements<R> {
         let here = || place(self.number, line, text);
         ensure!(
             !self.closed,
-            "{} comes after COMMIT, but a file is one transaction; remove it, or split the \
-             file",
+            "{} comes after COMMIT, but a file is one transaction; remove this statement, or \
+             split the file",
             here()
         );
         match words.as_slice() {
@@ -166,7 +166,8 @@ impl<R: BufRead> Statements<R> {
             let Some(byte) = self.byte()? else { return self.end_of_file(&state, begin) };
             ensure!(
                 self.text.len() < MAX_STATEMENT,
-                "the statement that begins in line {begin} is longer than {MAX_STATEMENT} bytes"
+                "the statement that begins in line {begin} is longer than {MAX_STATEMENT} bytes; \
+                 split the statement"
             );
             match &mut state {
                 LexerState::Code => match self.step(byte, &mut body)? {
@@ -219,7 +220,10 @@ impl<R: BufRead> Statements<R> {
             LexerState::Code | LexerState::LineComment => {
                 Ok((!self.text.trim_ascii().is_empty()).then_some(begin))
             }
-            _ => bail!("the file ends within the statement that begins in line {begin}"),
+            _ => bail!(
+                "the file ends within the statement that begins in line {begin}; copy the whole \
+                 file again, or close the quotes and comments of the statement"
+            ),
         }
     }
 
@@ -254,7 +258,7 @@ impl<R: BufRead> Statements<R> {
                     && self.peek()?.is_some_and(|b| b"!M+".contains(&b));
                 ensure!(
                     !is_run,
-                    "line {}: MySQL would run the text of this comment; remove it",
+                    "line {}: MySQL would run the text of this comment; remove the comment",
                     self.line
                 );
                 self.text.pop();

@@ -103,7 +103,7 @@ impl Database {
                 "run maillogsentinel --setup --migrate, convert only this table with mls-sql \
                  convert"
             } else {
-                "set column_mapping_file in [database] to its column mapping"
+                "set column_mapping_file in [database] to the mapping file of the Python original"
             };
             return Err(Exit::Config.error(format!(
                 "the Python original created table {name} in {shown}; {cure}, or choose another \

@@ -103,8 +103,8 @@ fn look(path: &Path) -> anyhow::Result<(Status, Option<Config>)> {
             None if name.is_empty() => return Ok(not_set_up(String::new())),
             None => return Ok(not_set_up(format!(", because there is no user {name}"))),
             Some(user) if user.uid() != 0 => {
-                let why = "root must run maillogsentinel --status, which changes to the service \
-                           user and starts mls-status";
+                let why = "root must run maillogsentinel --status instead of mls-status: \
+                           maillogsentinel changes to the service user";
                 return Err(Exit::NoPerm.error(why));
             }
             Some(_) => {}

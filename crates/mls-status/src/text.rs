@@ -12,8 +12,8 @@ use crate::status::{Job, Status};
 const WITHOUT_SYSTEMD: &str = "systemd does not run here: cron starts the jobs. Only the line \"last \
     commit of new log lines\" above shows whether the jobs work";
 
-const NO_ALERTS: &str = "no alerts are mailed: to get alerts, set [report] email, and also a \
-    threshold in [alert] or [logins] record = yes";
+const NO_ALERTS: &str = "no alerts are mailed: to get alerts, set [report] email. Also set a \
+    threshold in [alert], or set record = yes in [logins]";
 
 /// Returns the first lines: they say whether the service works, and why not.
 pub(crate) fn verdict(status: &Status) -> Vec<String> {

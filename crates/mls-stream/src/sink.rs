@@ -88,8 +88,8 @@ pub fn check_base(base: u64, sequence: u64, cursor: impl Display) -> anyhow::Res
     Err(Exit::TempFail.error(format!(
         "the stream starts from commit {base}, but {cursor} is at commit {sequence}. Nothing was \
          written. If another pipeline has committed or somebody has restored {cursor} during this \
-         run, the next run continues. If not, mls-tail has read no cursor or another one: check \
-         its --cursor-file"
+         run, the next run continues. If not, mls-tail has not read this cursor: check \
+         --cursor-file of mls-tail"
     )))
 }
 
@@ -129,7 +129,8 @@ pub fn drain<S: Sink>(mut reader: Reader, sink: &mut S) -> anyhow::Result<()> {
                 if stream != StreamKind::Framed =>
             {
                 return Err(Exit::DataErr.error(format!(
-                    "line {}: this is a framed stream without its begin record",
+                    "line {}: the input is a framed stream without its begin record; give the \
+                     whole output of mls-tail --framed",
                     reader.line()
                 )));
             }
@@ -174,8 +175,8 @@ pub fn drain<S: Sink>(mut reader: Reader, sink: &mut S) -> anyhow::Result<()> {
             }
             Record::End(_) if uncovered => {
                 return Err(Exit::DataErr.error(format!(
-                    "line {}: the stream ends after records without a checkpoint; they were not \
-                     committed",
+                    "line {}: the stream ends after records without a checkpoint, so these records \
+                     were not committed; do not filter the output of mls-tail --framed",
                     reader.line()
                 )));
             }

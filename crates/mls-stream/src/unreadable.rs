@@ -168,13 +168,13 @@ fn hint(line: &[u8], expected: Expected) -> &'static str {
     };
     match expected {
         Expected::Records if line.starts_with(b"{") => {
-            "it must be the output of mls-parse, mls-enrich or mls-csv --decode"
+            "give the output of mls-parse, mls-enrich or mls-csv --decode"
         }
         _ if line.starts_with(b"{") => "these are records already: leave out mls-csv --decode",
         Expected::Records if is_row(b',') => IS_CSV,
         Expected::LegacyCsv if is_row(b',') => "this is a CSV of mls-csv: leave out --legacy",
         _ if is_row(b';') || is_row(b'\t') => {
-            "its columns are separated by semicolons or tabs: save it as CSV with commas"
+            "the columns are separated by semicolons or tabs: save the table as CSV with commas"
         }
         // The Python original separates cells with semicolons. Its first release had five columns.
         Expected::Records | Expected::Csv if cells(b';').count() >= 5 => IS_LEGACY,

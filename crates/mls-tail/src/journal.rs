@@ -336,8 +336,9 @@ fn start(
         command.arg(format!("--cursor={cursor}"));
     } else if let Some(second) = since {
         log::warn!(
-            "journal: it does not contain the last line that was read from the log; continuing at \
-            the time of that line, so failures within two seconds of it may be recorded twice"
+            "the journal does not contain the last line that was read from the log; continuing at \
+            the time of this line, so failures within two seconds of this time may be recorded \
+            twice"
         );
         command.arg(format!("--since=@{second}"));
     }

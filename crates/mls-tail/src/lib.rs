@@ -141,7 +141,8 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     match outcome {
         PassEnd::Done | PassEnd::Stopped => Ok(()),
         PassEnd::Waiting => {
-            Err(Exit::TempFail.error("not everything could be read yet; run again later"))
+            Err(Exit::TempFail
+                .error("mls-tail could not read all files yet; run mls-tail again later"))
         }
     }
 }
@@ -178,9 +179,8 @@ fn with_defaults(mut args: Args, paths: &Paths) -> Args {
 /// on the working directory or on the spelling.
 fn absolute(logs: &[PathBuf], with_rotated: bool) -> anyhow::Result<Vec<PathBuf>> {
     if logs.is_empty() {
-        return Err(
-            Exit::Usage.error("no log to read: give LOG, or --config with a file that names one")
-        );
+        return Err(Exit::Usage
+            .error("no log to read: give LOG, or --config with a file that has mail_log"));
     }
     let mut absolute: Vec<PathBuf> = Vec::new();
     for log in logs {

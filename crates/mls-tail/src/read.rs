@@ -267,7 +267,7 @@ impl OpenFile<'_, '_> {
             return Ok(Sent::UpTo(window));
         }
         Err(Exit::TempFail
-            .error("it was truncated while it was read; the next run reads its new content"))
+            .error("the file was truncated during the run; the next run reads the new content"))
     }
 
     /// Whether the file was not truncated meanwhile: the file still contains the lines before the

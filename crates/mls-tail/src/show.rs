@@ -8,7 +8,7 @@ use crate::cursor::{Cursor, Generation};
 
 pub(crate) fn print(committed: Option<&CursorFile>) -> anyhow::Result<()> {
     let text = match committed {
-        None => "no cursor yet; the next run starts at the beginning\n".into(),
+        None => "no cursor yet; the next run starts at the beginning of the log\n".into(),
         Some(committed) => describe(committed)?,
     };
     let mut out = Writer::stdout()?;

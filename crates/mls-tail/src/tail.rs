@@ -115,7 +115,8 @@ impl Tail {
         let mut log = OpenLog::open(name, &mut self.cursor, &opening).with_context(context)?;
         if log.is_unknown() {
             if !self.may_be_missing {
-                return Err(Exit::NoInput.error(format!("{name} does not exist")));
+                return Err(Exit::NoInput
+                    .error(format!("{name} does not exist; check LOG, or mail_log in [paths]")));
             }
             if self.reported_missing.insert(name.to_owned()) {
                 log::warn!("{name} does not exist; waiting until it is created");

@@ -1,5 +1,5 @@
-//! Makes maillogsentinel(8) and the completions of `maillogsentinel` from its `--help` and from the
-//! units.
+//! Makes maillogsentinel(8) and the completions of `maillogsentinel` from the output of
+//! `maillogsentinel --help` and from the systemd units.
 #![expect(clippy::format_push_string, reason = "speed does not matter here")]
 
 use std::fs;
@@ -17,7 +17,7 @@ pub(crate) struct FrontEnd {
 }
 
 impl FrontEnd {
-    /// Runs `maillogsentinel --help` in the workspace at `root`, and reads the units there.
+    /// Runs `scripts/maillogsentinel --help` and reads the units in `systemd/`. Both are in `root`.
     pub(crate) fn load(root: &Path) -> anyhow::Result<Self> {
         let script = root.join("scripts/maillogsentinel");
         let output = Command::new(&script)
@@ -46,9 +46,9 @@ impl FrontEnd {
         Ok(Self { help: String::from_utf8(output.stdout).context("the help is not UTF-8")?, units })
     }
 
-    /// Returns the page. In the help text, a line that begins with an option describes this option, and
-    /// a line that ends with a colon is a heading. Other indented lines are copied without filling, and
-    /// the rest are paragraphs.
+    /// Returns the manual page. In the help text, a line that begins with an option describes this
+    /// option, and a line that ends with a colon is a heading. Indented lines without an option are
+    /// copied line by line. All other lines become paragraphs.
     pub(crate) fn page(&self, date: &str) -> String {
         let version = env!("CARGO_PKG_VERSION");
         let mut page = format!(
@@ -58,7 +58,7 @@ impl FrontEnd {
         let (mut synopsis, mut body) = (String::new(), String::from(".SH DESCRIPTION\n"));
         let mut lines = self.help.lines().peekable();
         while let Some(line) = lines.next() {
-            // Whether the next line continues this one.
+            // Returns a test: whether a line continues the line before it.
             let more = |indented: bool| {
                 move |line: &&str| {
                     !line.is_empty()
@@ -101,7 +101,6 @@ impl FrontEnd {
         page
     }
 
-    /// The long options, sorted, without duplicates.
     fn options(&self) -> Vec<&str> {
         let words = self.help.split(|c: char| c.is_whitespace() || "[]|,()".contains(c));
         let mut options: Vec<&str> = words

@@ -47,8 +47,8 @@ pub fn write(directory: &Path, date: &str) -> anyhow::Result<()> {
     let pages = [make("man/man1")?, make("man/man5")?, make("man/man7")?, make("man/man8")?];
     for mut command in tools() {
         let name = command.get_name().to_owned();
-        // The display name of a subcommand is one word, so it can be the name of its page:
-        // mls-ipdb-update(1).
+        // `build` sets the display name of each subcommand, such as `mls-ipdb-update`. This is also
+        // the name of the page.
         command = command.disable_help_subcommand(true);
         command.build();
         for subcommand in command.get_subcommands() {
@@ -82,7 +82,8 @@ fn save(path: &Path, text: &str) -> anyhow::Result<()> {
         .with_context(|| format!("writing {}", path.display()))
 }
 
-/// Returns the page of `tool` itself, with its manual, or of a subcommand, with a reference to `tool`.
+/// Returns the page of `command`. The page of `tool` itself contains the manual. The page of a
+/// subcommand refers to the page of `tool`.
 fn page(command: clap::Command, tool: &str, date: &str) -> anyhow::Result<String> {
     let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
     let (is_tool, has_subcommands) = (command.get_name() == tool, command.has_subcommands());
@@ -116,7 +117,6 @@ fn page(command: clap::Command, tool: &str, date: &str) -> anyhow::Result<String
     Ok(with_table_preprocessor(page))
 }
 
-/// Returns maillogsentinel(7), made from the guide.
 fn guide_page(date: &str) -> String {
     let version = env!("CARGO_PKG_VERSION");
     let mut page = format!(
@@ -143,9 +143,9 @@ fn event_page(date: &str) -> anyhow::Result<String> {
     Ok(with_table_preprocessor(page))
 }
 
-/// Appends the documentation of a crate. Skips its first paragraph, because the NAME section has
-/// this text. Each module that the documentation refers to becomes a section. Text before the first
-/// heading gets `heading`.
+/// Appends the documentation of a crate. Skips the first paragraph, because the NAME section has
+/// this text. Each module that the documentation refers to becomes a section. If there is text
+/// before the first heading, `heading` becomes its heading.
 fn manual(page: &mut String, name: &str, heading: &str) -> anyhow::Result<()> {
     let text = documentation(name, "lib")?;
     let text = text.split_once("\n\n").map_or("", |(_, text)| text);
@@ -157,8 +157,8 @@ fn manual(page: &mut String, name: &str, heading: &str) -> anyhow::Result<()> {
     while let Some(module) = modules.get(written).cloned() {
         *page += &format!(".SH {}\n", module.to_uppercase());
         for module in markdown::write(page, &documentation(name, &module)?) {
-            // If there is no such source file, the link names an item in a module. rustdoc reports
-            // broken links.
+            // If there is no source file for `module`, the link names an item, such as a type.
+            // (rustdoc reports broken links.)
             if !modules.contains(&module) && source(name, &module).exists() {
                 modules.push(module);
             }
@@ -181,7 +181,7 @@ fn source(name: &str, module: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../{name}/src/{module}.rs"))
 }
 
-/// Adds the line that tells man(1) to run tbl(1), if the page has tables.
+/// If the page has tables, adds the line that tells man(1) to run tbl(1).
 fn with_table_preprocessor(page: String) -> String {
     if page.contains("\n.TS\n") { format!("'\\\" t\n{page}") } else { page }
 }

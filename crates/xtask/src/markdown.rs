@@ -7,7 +7,8 @@ use pulldown_cmark::{BrokenLink, CowStr, Event, LinkType, Options, Parser, Tag, 
 /// omitted. Returns the modules that the text refers to, without duplicates.
 pub(crate) fn write(page: &mut String, text: &str) -> Vec<String> {
     let text = without_sources(text);
-    // rustdoc resolves [`item`], but CommonMark needs a target for such a link.
+    // rustdoc resolves [`item`], but CommonMark needs a target for such a link: use an empty
+    // target.
     let link_to_item = |link: BrokenLink<'_>| {
         let is_item = link.reference.starts_with('`');
         is_item.then(|| (CowStr::from(link.reference.into_string()), CowStr::from("")))
@@ -26,7 +27,7 @@ pub(crate) fn write(page: &mut String, text: &str) -> Vec<String> {
     writer.modules
 }
 
-/// Appends lines without filling them.
+/// Appends lines that roff must not join together.
 pub(crate) fn verbatim<'a>(page: &mut String, lines: impl Iterator<Item = &'a str>) {
     page.push_str(".PP\n.RS 4\n.nf\n");
     for line in lines {
@@ -46,7 +47,7 @@ pub(crate) fn paragraph(page: &mut String, text: &str) {
     end_line(page, &out);
 }
 
-/// Appends a line of text, unless it is empty.
+/// Appends a line of text. If the text is empty, appends nothing.
 fn end_line(page: &mut String, text: &str) {
     if text.is_empty() {
         return;
@@ -86,7 +87,7 @@ impl RoffWriter<'_> {
                 self.text.push_str(&escape(&text));
             }
             Event::Code(text) => {
-                // A link to a heading of the same text names no item.
+                // A link to a heading, such as `#cells`, is not a link to an item.
                 let names_item = self.links.last().is_some_and(|(_, to)| !to.starts_with('#'));
                 let text = if names_item { self.reference(&text) } else { code(&text) };
                 self.text.push_str(&text);
@@ -98,7 +99,7 @@ impl RoffWriter<'_> {
 
     fn start(&mut self, tag: Tag<'_>) {
         match tag {
-            // The first paragraph of an item is on the line of its bullet.
+            // In a list item, the first paragraph is on the line of the bullet and needs no `.PP`.
             Tag::Paragraph if !self.page.ends_with(".IP \\(bu 2\n") => self.request(".PP"),
             Tag::Heading { .. } => {
                 self.end_text();
@@ -154,7 +155,7 @@ impl RoffWriter<'_> {
         }
     }
 
-    /// Appends the current text, then a request.
+    /// Appends the current text, then a roff request, such as `.PP`.
     fn request(&mut self, request: &str) {
         self.end_text();
         self.page.push_str(request);
@@ -165,8 +166,8 @@ impl RoffWriter<'_> {
         end_line(self.page, &std::mem::take(&mut self.text));
     }
 
-    /// Returns the text of a link to an item. A link to a crate names its page, a link to a module its
-    /// section.
+    /// Returns the text of a link to an item. For a crate, this is the name of its page, such as
+    /// mls-event(5). For a module, this is the name of its section.
     fn reference(&mut self, item: &str) -> String {
         let item = item.strip_prefix("mod@").unwrap_or(item);
         if item.starts_with("mls_") {

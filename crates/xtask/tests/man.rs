@@ -14,7 +14,6 @@ fn names(directory: &Path) -> Vec<String> {
     names
 }
 
-/// The tools of the workspace.
 fn tools() -> Vec<String> {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     names(crates)
@@ -29,7 +28,7 @@ fn every_tool_has_a_page_and_completions_and_man_reports_no_warning() {
     xtask::man::write(dir.path(), "2026-06-01").unwrap();
     let directory = |name: &str| names(&dir.path().join(name));
     let mut pages = directory("man/man1");
-    // Pages of subcommands have two hyphens.
+    // Leave out pages of subcommands (names with two hyphens).
     pages.retain(|page| page.matches('-').count() == 1);
     assert_eq!(pages, tools().iter().map(|tool| format!("{tool}.1")).collect::<Vec<_>>());
     let mut expected = tools();
@@ -76,7 +75,7 @@ fn every_reference_to_a_page_or_section_exists() {
         for rest in ["mls_", "](", ".rs"] {
             assert!(!text.contains(rest), "{page} has {rest}");
         }
-        // References to our own pages, and to sections after "see".
+        // Check references to our own pages and, after "see", references to sections.
         for (at, _) in text.match_indices("\\fB") {
             let (name, after) = text[at + 3..].split_once("\\fR").unwrap();
             if let Some(section) = after.strip_prefix('(').and_then(|after| after.chars().next()) {

@@ -58,8 +58,8 @@ impl DataMigration<'_> {
             Ok(meta) if is_second_name(&meta) => true,
             Ok(_) => {
                 return Err(Exit::Config.error(format!(
-                    "{} is a CSV of the Python original, but {} exists: move one of them away, then \
-                     run the migration again",
+                    "{0} is a CSV of the Python original, but {1} exists: move {1} to another \
+                     directory, then run maillogsentinel --setup --migrate again",
                     csv.display(),
                     original.display()
                 )));
@@ -155,8 +155,9 @@ impl DataMigration<'_> {
             .collect();
         if !differing.is_empty() {
             return Err(Exit::DataErr.error(format!(
-                "these days do not have as many rows after the conversion as before: {}; nothing was replaced; \
-                 correct or remove the rows of {} that the warnings above name, then run the migration again",
+                "these days do not have as many rows after the conversion as before: {}. Nothing \
+                 was replaced. Correct or remove the rows of {} that the warnings above name. \
+                 Then run maillogsentinel --setup --migrate again",
                 differing.join(", "),
                 source.display()
             )));
@@ -192,7 +193,7 @@ impl DataMigration<'_> {
         mls_state::atomic::write(&path, end.to_string().as_bytes(), 0o640)
             .on_file("writing", &path)
             .or_exit(Exit::CantCreat)?;
-        say("SQL export: rows that the original exported are not exported again\n")
+        say("SQL export: rows that the Python original exported are not exported again\n")
     }
 
     /// Prints the position in the log. mls-tail understands the position file of the original.
@@ -220,7 +221,8 @@ impl DataMigration<'_> {
         convert.env("MLS_INFO", "1");
         let status = convert.status().context("starting mls-sql").or_exit(Exit::Unavailable)?;
         if !status.success() {
-            return Err(Exit::Unavailable.error("the database was not converted"));
+            return Err(Exit::Unavailable
+                .error("the database was not converted: see the message of mls-sql above"));
         }
         Ok(())
     }
