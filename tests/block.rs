@@ -140,7 +140,7 @@ fn an_address_with_earlier_logins_is_not_blocked_and_an_address_that_guessed_is(
     assert_eq!(text(&output.stdout), "192.0.2.2/32\n192.0.2.3/32\n192.0.2.5/32\n");
     let said = text(&output.stderr);
     assert!(said.contains("read 6 alerts, 6 of them new"), "{said}");
-    for (ip, from) in [("192.0.2.1", "it"), ("2001:db8::2", "its /64")] {
+    for (ip, from) in [("192.0.2.1", "this address"), ("2001:db8::2", "its /64 network")] {
         assert!(
             said.contains(&format!(
                 "{ip} is not blocked after 20 failed logins (20/10m): \"sam\" logged in from {from},"

@@ -57,7 +57,7 @@ fn greeting_in_single_bytes_ends_at_the_time_limit_of_a_reply() {
         }
     });
     let begun = std::time::Instant::now();
-    assert_fails_for_now(&test_mail(port), "it did not answer in time");
+    assert_fails_for_now(&test_mail(port), "the server did not answer in time");
     assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
 }
 
@@ -67,7 +67,7 @@ fn truncated_reply_is_a_temporary_failure() {
         greet(&mut stream)?;
         stream.write_all(b"250-mail.exa")
     });
-    assert_fails_for_now(&test_mail(port), "it closed the connection");
+    assert_fails_for_now(&test_mail(port), "the server closed the connection");
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn message_without_an_answer_may_have_been_delivered() {
         }
         Ok(())
     });
-    assert_fails_for_now(&test_mail(port), "so it may have been delivered");
+    assert_fails_for_now(&test_mail(port), "so the message may have been delivered");
 }
 
 #[test]

@@ -264,7 +264,7 @@ fn each_error_of_a_connection_names_its_cure() {
         assert_eq!(run.code, exit, "{settings}: {}", run.err);
         assert!(run.err.contains(why), "{settings}: {}", run.err);
     };
-    let silent = "has not sent a greeting yet; if it expects TLS on this port (465 does), set [report] smtp_tls = tls";
+    let silent = "has not sent a greeting yet; if the server expects TLS on this port (as on port 465), set [report] smtp_tls = tls";
     for setting in ["none", "starttls"] {
         fails(&site, &format!("smtp_tls = {setting}"), 75, silent);
     }
@@ -277,18 +277,28 @@ fn each_error_of_a_connection_names_its_cure() {
     fails(&site, "smtp_tls = tls", 69, expired);
 
     site.serve(&json!({}), &[]);
-    let plain = "it does not use TLS from the start on this port: set [report] smtp_tls = starttls";
+    let plain =
+        "the server does not use TLS from the start on this port: set [report] smtp_tls = starttls";
     fails(&site, "smtp_tls = tls", 75, plain);
-    let starttls =
-        "it does not offer STARTTLS on this port: set [report] smtp_port to one that does";
+    let starttls = "the server does not offer STARTTLS on this port: set [report] smtp_port to a port with STARTTLS";
     fails(&site, "smtp_tls = starttls", 69, starttls);
     mls_state::atomic::write(&site.dir.path().join("secret"), b"secret\n", 0o600).unwrap();
     let login = format!("smtp_user = a\nsmtp_password_file = {}/secret", site.dir.path().display());
     fails(&site, &login, 69, "many servers offer logins only with TLS: set [report] smtp_tls");
     site.serve(&json!({"MAIL": ["stall"]}), &[]);
-    fails(&site, "", 75, "it did not answer in time; check [report] smtp_port and smtp_tls");
+    fails(
+        &site,
+        "",
+        75,
+        "the server did not answer in time; check [report] smtp_port and smtp_tls",
+    );
     site.stop();
-    fails(&site, "", 75, "no mail server listens there: check [report] smtp_host and smtp_port");
+    fails(
+        &site,
+        "",
+        75,
+        "no mail server listens on this port: check [report] smtp_host and smtp_port",
+    );
 }
 
 #[test]

@@ -52,8 +52,7 @@ fn uncommitted_rows_are_moved_to_another_file_and_never_deleted() {
     site.log(3);
     let output = site.shell(EXTRACT);
     assert!(
-        output.status.success()
-            && text(&output.stderr).contains("10 bytes that were not committed"),
+        output.status.success() && text(&output.stderr).contains("10 bytes of uncommitted rows"),
         "{}",
         text(&output.stderr)
     );

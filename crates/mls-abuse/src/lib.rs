@@ -55,10 +55,12 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
     let reporter = match (args.reporter, config.report.sender_override) {
         (Some(reporter), _) => reporter,
         (None, Some(sender)) => sender.parse().map_err(|why| {
-            Exit::Config.error(format!("[report] sender_override is {sender:?}: {why}"))
+            Exit::Config.error(format!("[report] sender_override = {sender:?} is wrong; {why}"))
         })?,
         (None, None) => {
-            let why = "no reporter; give --reporter 'Example Ltd <abuse@example.org>'";
+            let why = "the report needs a sender; give --reporter 'Example Ltd \
+                       <abuse@example.org>', or set [report] sender_override in the file of \
+                       --config";
             return Err(Exit::Usage.error(why));
         }
     };
@@ -84,12 +86,14 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
         }
     };
     let report = report.ok_or_else(|| {
-        Exit::DataErr.error(format!("the input has no failed login from {subject}"))
+        Exit::DataErr.error(format!(
+            "the input has no failed login from {subject}; check the address, or give another FILE"
+        ))
     })?;
     let mut out = Writer::stdout()?;
     out.write_all(report.as_bytes())?;
     out.flush()?;
     let failed = count(evidence.attempts, "failed login", "failed logins");
-    summary(format_args!("reported {failed} from {subject}"));
+    summary(format_args!("wrote a report about {failed} from {subject}"));
     Ok(())
 }

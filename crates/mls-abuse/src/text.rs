@@ -16,8 +16,8 @@ pub(crate) fn render(evidence: &Evidence, subject: &str, reporter: &Reporter) ->
     let failed = count(evidence.attempts, "failed login", "failed logins");
     let mut text = format!(
         "Subject: {failed} from {subject}\n\n\
-         Our mail server counted {failed} from {subject}. Please look into it:\n\
-         the machine may be infected or misused.\n\n"
+         Our mail server counted {failed} from {subject}.\n\
+         Please look into these logins: a machine may be infected or misused.\n\n"
     );
     // Writing to a String cannot fail.
     let mut row = |name: &str, value: &dyn Display| {

@@ -47,9 +47,9 @@ pub(crate) fn render(evidence: &Evidence, subject: &str, reporter: &Reporter) ->
     match evidence.newest.iter().rev().find_map(|attempt| attempt.port) {
         Some(port) => report["source_port"] = port.into(),
         None => log::warn!(
-            "the newest attempts have no client port, but X-ARF requires one, so the receiver may \
-             refuse the report; set smtpd_client_port_logging = yes in Postfix, and read the \
-             records of mls-parse, because the CSV has no ports"
+            "the newest attempts have no client port (X-ARF requires a port), so the receiver may \
+             refuse the report; set smtpd_client_port_logging = yes in Postfix, and give mls-abuse \
+             the records of mls-parse, not the CSV (the CSV has no ports)"
         ),
     }
     Some(report)

@@ -41,7 +41,8 @@ impl AlertCursor {
                 let remove = if self.is_framed() {
                     ""
                 } else {
-                    ", or remove this one (then mls-alert reports the alerts of the last day again)"
+                    ", or remove this file (then mls-alert reports the alerts of the last day \
+                     again)"
                 };
                 format!(
                     "{path} does not hold the alerts of mls-alert; give another file with \

@@ -76,8 +76,8 @@ impl Windows {
                 break;
             }
             log::warn!(
-                "threshold {}: too many attempts to remember all; addresses or users with fewer \
-                 than {} attempts are forgotten",
+                "threshold {}: too many attempts to keep; mls-alert forgets the addresses or users \
+                 with fewer than {} attempts, and can miss alerts about them",
                 self.threshold,
                 fewer_than * 2
             );

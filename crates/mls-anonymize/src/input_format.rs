@@ -45,7 +45,9 @@ impl InputFormat {
                 anonymizer.line(text, out);
                 if let Some(what) = verify::meaning(text, &out[start..]) {
                     out.truncate(start);
-                    return Err(format!("the line is omitted, because {what} would change"));
+                    return Err(format!(
+                        "the line is omitted, because mls-anonymize would change {what}"
+                    ));
                 }
             }
             Self::Ndjson if text.trim_ascii().is_empty() => out.extend_from_slice(text),

@@ -141,7 +141,7 @@ pub fn run(args: Args, _config: Config) -> anyhow::Result<()> {
     // An existing file keeps its mode when it is replaced. So make an existing map private first.
     if map.is_file() {
         let private = std::fs::set_permissions(map, Permissions::from_mode(0o600));
-        private.with_context(|| format!("making {name} private"))?;
+        private.with_context(|| format!("setting mode 0600 on {name}"))?;
     }
     // Create the map before the log is written: if the map cannot be created, no log is written.
     output::write(Some(map), 0o600, |out| {
@@ -195,8 +195,8 @@ fn anonymize(
         for block in next.blocks() {
             let Block::Lines(lines, _) = block else {
                 return Err(Exit::DataErr.error(format!(
-                    "{source}: cannot anonymize a framed stream; use the log itself, or the output \
-                     of mls-parse"
+                    "{source}: cannot anonymize a framed stream; give the log itself, or run \
+                     mls-tail without --framed"
                 )));
             };
             buffer.clear();
@@ -230,8 +230,8 @@ fn anonymize(
                     if let Some(what) = format.difference(line, &buffer[start..], anonymizer) {
                         let line = String::from_utf8_lossy(line.trim_ascii_end());
                         return Err(Exit::DataErr.error(format!(
-                            "{source}:{number}: {what} would change; please report this line as a \
-                             bug: {line}"
+                            "{source}:{number}: mls-anonymize would change {what}; please report \
+                             this line as a bug: {line}"
                         )));
                     }
                     verify::kept_words(line, kept);
@@ -249,7 +249,8 @@ fn anonymize(
 /// Reports the lines of containers that were lost up to the line `number`.
 fn report_lost(joiner: &mut Joiner, source: &str, number: u64) {
     for _ in 0..joiner.take_lost() {
-        let why = "a line of a container has no last part, or more than 64 KiB; it is omitted";
+        let why = "a line of a container has no last part, or is longer than 64 KiB; the line is \
+                   omitted";
         diag::bad_record(format_args!("{source}:{number}"), why);
     }
 }

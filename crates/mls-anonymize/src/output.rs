@@ -47,7 +47,7 @@ pub(crate) fn refuse_input(
     };
     match outputs.into_iter().flatten().find(is_input) {
         Some(path) => Err(Exit::Usage.error(format!(
-            "{} is also the input, and would be overwritten: choose another file",
+            "{} is also the input, and would be overwritten; give another --output or --map",
             path.display()
         ))),
         None => Ok(()),

@@ -41,12 +41,12 @@ pub(crate) fn meaning(read: &[u8], written: &[u8]) -> Option<&'static str> {
     if (read.stamp, read.program, read.pid, read.repeated)
         != (written.stamp, written.program, written.pid, written.repeated)
     {
-        return Some("time, program, process or repetition");
+        return Some("the time, program, process ID or number of repetitions");
     }
     let outcome = |envelope: &envelope::Envelope<'_>| {
         Some(mls_parse::pieces(envelope.program, envelope.message)?.outcome)
     };
-    (outcome(&read) != outcome(&written)).then_some("the record that mls-parse makes of it")
+    (outcome(&read) != outcome(&written)).then_some("what mls-parse reads in the line")
 }
 
 /// Compares the original line `read` with the result `written`. Returns the name of the first wrong
@@ -79,7 +79,7 @@ pub(crate) fn line(
     let context = LineContext { host: read.host, ..LineContext::default() };
     let expected = before.map(|pieces| ReadAttempt::expected(&pieces, anonymizer, context));
     (expected != after.map(|pieces| ReadAttempt::read(&pieces)))
-        .then_some("the record that mls-parse makes of it")
+        .then_some("what mls-parse reads in the line")
 }
 
 /// The data that the parser reads from a message.
@@ -141,7 +141,7 @@ impl ReadAttempt {
 pub(crate) fn record(read: &[u8], written: &[u8]) -> Option<&'static str> {
     match (Record::parse(read), Record::parse(written)) {
         (Ok(Record::Auth(read)), Ok(Record::Auth(written))) => {
-            (facts(read) != facts(written)).then_some("a member that is kept")
+            (facts(read) != facts(written)).then_some("a value that must stay the same")
         }
         (Ok(Record::Alert(read)), Ok(Record::Alert(written))) => {
             let kept = |alert: &Alert<'_>| {
@@ -149,7 +149,7 @@ pub(crate) fn record(read: &[u8], written: &[u8]) -> Option<&'static str> {
                 let threshold = alert.threshold.as_deref().map(str::to_owned);
                 (alert.date.at(), alert.kind, alert.attempts, threshold, country)
             };
-            (kept(&read) != kept(&written)).then_some("a member that is kept")
+            (kept(&read) != kept(&written)).then_some("a value that must stay the same")
         }
         (Ok(Record::Other(read)), Ok(Record::Other(written))) if read == written => None,
         (Err(_), Err(_)) => None,
@@ -160,7 +160,7 @@ pub(crate) fn record(read: &[u8], written: &[u8]) -> Option<&'static str> {
 /// Compares the cells that do not change in a row. Returns the difference.
 pub(crate) fn row(read: &[u8], written: &[u8]) -> Option<&'static str> {
     let kept = |line| Decoder::new(Zone::default()).decode(line).ok().flatten().map(facts);
-    (kept(read) != kept(written)).then_some("a cell that is kept")
+    (kept(read) != kept(written)).then_some("a cell that must stay the same")
 }
 
 /// An event without the members that are replaced.
@@ -198,8 +198,8 @@ pub(crate) fn find_originals(
 ) -> anyhow::Result<()> {
     if let Some((ip, _)) = map.of(Class::Ip).find(|(original, pseudonym)| original == pseudonym) {
         return Err(Exit::DataErr.error(format!(
-            "with this key, the pseudonym of {ip} is the same address; use another key (without \
-             --key-file: run mls-anonymize again)"
+            "with this key, the pseudonym of {ip} is the same address; use another key: if you \
+             gave no --key-file, run mls-anonymize again; else make a new key file"
         )));
     }
     let addresses = addresses_to_find(map);
@@ -213,16 +213,16 @@ pub(crate) fn find_originals(
         if let Some(found) = name {
             let (name, line) = (names[found.pattern()], line.to_str_lossy());
             return Err(Exit::DataErr.error(format!(
-                "output line {n}: {name:?} was replaced in another line, but not in this one. If \
-                 it is not a name here, add it to the file of --allow-words. If it is a name, add \
-                 a pattern to the file of --rules. The line: {line}"
+                "output line {n}: {name:?} was replaced in another line, but not in this line. If \
+                 this text is not a name, add the text to the file of --allow-words. If this text \
+                 is a name, add a pattern to the file of --rules. The line: {line}"
             )));
         }
         if let Some(ip) = addresses_in(&line).find(|ip| addresses.contains(ip)) {
             let line = line.to_str_lossy();
             return Err(Exit::DataErr.error(format!(
                 "output line {n}: the address {ip} was replaced in another line, but not in this \
-                 one; add a pattern to the file of --rules. The line: {line}"
+                 line; add a pattern to the file of --rules. The line: {line}"
             )));
         }
     }

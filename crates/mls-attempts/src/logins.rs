@@ -104,7 +104,8 @@ impl LoginReader {
         drop(self.batches);
         let name = self.name;
         let Ok(content) = self.thread.join() else {
-            return Err(Exit::Software.error("the thread that reads logins failed"));
+            let why = "a bug stopped the reading of logins; please report this bug";
+            return Err(Exit::Software.error(why));
         };
         let content = content?;
         if content.failures > 0 && content.logins == 0 && !content.source.is_continued() {
@@ -116,7 +117,7 @@ impl LoginReader {
         }
         if content.failures > 0 {
             log::warn!(
-                "{name}: ignored the failed logins ({}) among the successful ones",
+                "{name}: ignored the failed logins ({}) among the successful logins",
                 content.failures
             );
         }

@@ -85,7 +85,7 @@ impl AllowReason<'_> {
             Self::Network(network) => write!(f, "{network} is on the allow list"),
             Self::Login(login) => {
                 let at = crate::show_time(login.last, zone);
-                let from = if ip.is_ipv4() { "it" } else { "its /64" };
+                let from = if ip.is_ipv4() { "this address" } else { "its /64 network" };
                 write!(f, "{:?} logged in from {from}, the last time at {at}", login.user)
             }
         })

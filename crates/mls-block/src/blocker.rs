@@ -146,8 +146,8 @@ impl Blocker {
         }
         if new > 0 && list.entries.is_empty() {
             log::warn!(
-                "no address is blocked: the blocks of these alerts have expired, or a warning \
-                 above gives the reason; --now TIME prints the list of an earlier time"
+                "no address is blocked: the blocks of the alerts have expired, or a warning above \
+                 gives the reason; --now TIME prints the list of an earlier time"
             );
         }
         print(&self.output.text(&list, self.now()))
@@ -157,7 +157,11 @@ impl Blocker {
         self.counts.alerts += 1;
         let at = alert.date.at().timestamp();
         if at > self.now() + AHEAD {
-            return Err(format!("the alert has a date in the future ({})", alert.date));
+            return Err(format!(
+                "the alert has a date in the future ({}); check the clock of this machine, or give \
+                 a later --now",
+                alert.date
+            ));
         }
         match alert.kind {
             AlertKind::Ip => self.pending.push(Update::Offence(offence(alert, at)?)),
@@ -258,7 +262,7 @@ impl Blocker {
         if list.omitted > 0 && were_omitted == 0 {
             log::warn!(
                 "the block list has more entries ({}) than --max-entries or [block] max_entries \
-                 ({}); omitting the entries that end first",
+                 ({}); the entries that end first are omitted",
                 list.entries.len() + list.omitted,
                 self.limits.max_entries
             );

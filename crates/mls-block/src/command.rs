@@ -31,8 +31,8 @@ impl Blocker {
         print(&answer)
     }
 
-    /// Describes an entry, as in `192.0.2.1/32 until 2026-06-01T11:30:00Z since
-    /// 2026-06-01T10:30:00Z: 20 failed logins (20/10m), attack number 1`.
+    /// Describes an entry, as in `192.0.2.1/32 from 2026-06-01T10:30:00Z until
+    /// 2026-06-01T11:30:00Z: 20 failed logins (20/10m), attack number 1`.
     fn line(&self, entry: &ListEntry) -> String {
         let ListEntry { network, since, until, cause } = entry;
         let (since, until) = (show_time(*since, self.zone), show_time(*until, self.zone));
@@ -40,7 +40,7 @@ impl Blocker {
             Cause::Offender(offender) => format!(", attack number {}", offender.offences),
             Cause::Addresses(_) => String::new(),
         };
-        format!("{network} until {until} since {since}: {cause}{attack}")
+        format!("{network} from {since} until {until}: {cause}{attack}")
     }
 
     fn why(&self, ip: IpAddr, now: i64) -> String {
@@ -73,7 +73,7 @@ impl Blocker {
                 let at = show_time(removal.at, zone);
                 format!("{ip} is not blocked: {} was unblocked at {at}", removal.network)
             }
-            None => format!("{ip} is not blocked: the state file has no alert about it"),
+            None => format!("{ip} is not blocked: the state file has no alert about this address"),
         }
     }
 }

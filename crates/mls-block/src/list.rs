@@ -41,7 +41,8 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Addresses(n) => {
-                let addresses = count(*n as u64, "address in it is", "addresses in it are");
+                let addresses =
+                    count(*n as u64, "address in this network is", "addresses in this network are");
                 write!(f, "{addresses} blocked")
             }
             Self::Offender(offender) => {

@@ -185,8 +185,8 @@ impl Offenders {
         }
         if !OVERFLOW_REPORTED.swap(true, Ordering::Relaxed) {
             log::warn!(
-                "more than {limit} addresses have alerts; forgetting the ones whose blocks end \
-                first (reported once)"
+                "more than {limit} addresses have alerts; mls-block forgets the addresses whose \
+                blocks end first (this warning is printed once)"
             );
         }
     }

@@ -98,7 +98,10 @@ fn read(path: &Path) -> anyhow::Result<Offenders> {
     let text = regular::read(path).on_file("reading", path)?;
     parse(&text)
         .with_context(|| {
-            format!("{} cannot be used; remove it to start without blocks", path.display())
+            format!(
+                "state file {} cannot be used (to start without blocks, remove this file)",
+                path.display()
+            )
         })
         .or_exit(Exit::Config)
 }
@@ -107,7 +110,7 @@ pub(crate) fn parse(text: &[u8]) -> anyhow::Result<Offenders> {
     let content: StateContent<Offenders> = serde_json::from_slice(text)?;
     anyhow::ensure!(
         content.version == VERSION,
-        "it has version {}, not {VERSION}",
+        "its version is {}, not {VERSION}",
         content.version
     );
     Ok(content.offenders)

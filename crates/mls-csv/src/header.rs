@@ -40,7 +40,7 @@ pub(crate) fn legacy_refused(path: &Path) -> anyhow::Error {
     let file = path.display();
     Exit::Config.error(format!(
         "{file} is a CSV of the Python original; run maillogsentinel --setup --migrate, which \
-         converts the whole installation; or move it to {file}.old and convert only this file: \
-         mls-csv --decode --legacy < {file}.old | mls-csv --append {file}"
+         converts the whole installation; or move the CSV to {file}.old and convert only this \
+         CSV: mls-csv --decode --legacy < {file}.old | mls-csv --append {file}"
     ))
 }

@@ -212,9 +212,9 @@ impl Target {
             }
         };
         Exit::Config.error(format!(
-            "{why}; maillogsentinel --accept-changes accepts it as it is (in a pipeline of your own: \
-             mls-csv --accept-changes), and mls-csv --reset renames it to {file}.recovered-… and \
-             starts a new one"
+            "{why}; to accept the CSV as it is, run maillogsentinel --accept-changes (in your own \
+             pipeline: mls-csv --accept-changes); to rename the CSV to {file}.recovered-… and \
+             start a new CSV, run mls-csv --reset"
         ))
     }
 

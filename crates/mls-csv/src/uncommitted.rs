@@ -60,10 +60,10 @@ fn move_aside(csv: &Path, file: &ChainFile, committed: u64) -> anyhow::Result<()
     };
     let moved = move_rows().on_file(MOVING, &file.path).or_exit(Exit::IoErr)?;
     log::warn!(
-        "{}: {} moved to {}. If a run was killed, this is normal: the log lines of these rows are \
-         read again. If another program wrote the rows, check that file",
+        "{}: {} moved to the new file {}. If a run was killed, this is normal: the next run reads \
+         the log lines of these rows again. If another program wrote the rows, check the new file",
         file.path.display(),
-        count(moved, "byte that was not committed was", "bytes that were not committed were"),
+        count(moved, "byte of uncommitted rows was", "bytes of uncommitted rows were"),
         name.display()
     );
     Ok(())

@@ -36,8 +36,8 @@ pub fn explained(error: io::Error, path: &Path) -> anyhow::Error {
 }
 
 /// systemd lets a service write only to the directories that are in the unit of the service.
-const READ_ONLY: &str = "nothing can be written here; if this is a service, and you changed a \
-    directory in its configuration, run setup again";
+const READ_ONLY: &str = "nothing can be written to this path; if a service reports this error, and \
+    you changed a directory in its configuration, run setup again";
 
 fn owner(path: &Path) -> Option<String> {
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };

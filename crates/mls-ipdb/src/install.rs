@@ -52,7 +52,7 @@ pub(crate) fn unpack(
         if io::copy(&mut content.take(MAX_SIZE + 1), &mut out)? > MAX_SIZE {
             return Err(io::Error::new(
                 ErrorKind::FileTooLarge,
-                format!("it unpacks to more than {MAX_SIZE} bytes"),
+                format!("the file unpacks to more than {MAX_SIZE} bytes"),
             ));
         }
         Ok(())
@@ -114,14 +114,16 @@ impl Candidate {
         if let Ok(old) = survey(target) {
             if !old.same_families(&self.survey) {
                 return Err(Exit::DataErr.error(format!(
-                    "{shown} is for another address family; to replace it, remove it first"
+                    "{shown} and the new file differ in address families (IPv4, IPv6); to use the \
+                     new file, first remove the old file"
                 )));
             }
             if self.survey.rows < old.rows.div_ceil(2) {
                 let [new, old] =
                     [self.survey.rows, old.rows].map(|rows| mls_diag::count(rows, "row", "rows"));
                 return Err(Exit::DataErr.error(format!(
-                    "it has {new}, less than half of the {old} of {shown}; to replace that file, remove it first"
+                    "the new file has {new}, less than half of the {old} of {shown}; to use the \
+                     new file, first remove the old file"
                 )));
             }
         }

@@ -60,7 +60,7 @@ pub(crate) fn lookup(databases: &mut IpDatabases, addresses: &[String]) -> anyho
     ));
     if bad > 0 {
         let wrong = mls_diag::count(bad, "address is wrong", "addresses are wrong");
-        return Err(Exit::DataErr.error(format!("{wrong}; all others were answered")));
+        return Err(Exit::DataErr.error(format!("{wrong}; all other addresses were looked up")));
     }
     Ok(())
 }

@@ -61,8 +61,8 @@ pub(crate) fn update(
                 let text = format!("{error:#}");
                 log::error!("{}", certificate::explained(&text));
                 if text.contains("tcp connect error") || text.contains("dns error") {
-                    cure = "; check that this machine reaches the Internet (the environment \
-                            variable https_proxy names a proxy)";
+                    cure = "; check that this machine reaches the Internet (if it needs a proxy, \
+                            set the environment variable https_proxy)";
                 }
                 failed += 1;
                 first = first.or(Some(Exit::of(&error)));
@@ -83,7 +83,7 @@ pub(crate) fn update(
     let of_all = format!("of {}", count(all, "database", "databases"));
     mls_diag::summary(format_args!("up to date: {} {of_all}", all - failed));
     first.map_or(Ok(()), |exit| {
-        Err(exit.error(format!("not updated: {failed} {of_all}; old files stay{cure}")))
+        Err(exit.error(format!("not updated: {failed} {of_all}; the old files stay in use{cure}")))
     })
 }
 
@@ -194,10 +194,11 @@ fn within<T: Send + 'static>(
     result.recv_timeout(limit).unwrap_or_else(|error| {
         let (exit, why) = match error {
             RecvTimeoutError::Timeout => {
-                (Exit::TempFail, format!("it takes longer than {} s", limit.as_secs()))
+                let limit = limit.as_secs();
+                (Exit::TempFail, format!("not finished after {limit} s; give a longer --timeout"))
             }
             RecvTimeoutError::Disconnected => {
-                (Exit::Software, "its thread panicked; please report this bug".into())
+                (Exit::Software, "a bug stopped the download; please report this bug".into())
             }
         };
         Err(exit.error(format!("downloading {shown}: {why}")))
@@ -291,7 +292,7 @@ mod tests {
         let error = within(Duration::MAX, "URL", || -> anyhow::Result<()> { panic!("a bug") });
         let error = error.unwrap_err();
         assert_eq!(Exit::of(&error), Exit::Software);
-        assert!(error.to_string().contains("downloading URL: its thread panicked"), "{error}");
+        assert!(error.to_string().contains("downloading URL: a bug stopped"), "{error}");
     }
 
     #[test]
@@ -299,6 +300,7 @@ mod tests {
         let (_never, end) = mpsc::channel::<()>();
         let error = within(Duration::ZERO, "URL", move || Ok(end.recv()?)).unwrap_err();
         assert_eq!(Exit::of(&error), Exit::TempFail);
-        assert_eq!(error.to_string(), "downloading URL: it takes longer than 0 s");
+        let why = "downloading URL: not finished after 0 s; give a longer --timeout";
+        assert_eq!(error.to_string(), why);
     }
 }

@@ -40,7 +40,10 @@ impl IpDatabases {
     pub fn warning(&self) -> Option<String> {
         let missing = self.missing.join(", ");
         (!missing.is_empty()).then(|| {
-            format!("{missing}: these values are null; run mls-ipdb update to download databases")
+            format!(
+                "{missing}: the fields of a missing database are null; run mls-ipdb update to \
+                 download databases"
+            )
         })
     }
 

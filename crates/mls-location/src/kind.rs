@@ -53,8 +53,8 @@ impl DatabaseKind {
     #[must_use]
     pub fn wrong(self) -> String {
         match self {
-            Self::Country => "it is not a country database: few or none of its rows have a country",
-            Self::System => "it is not an AS database: few or none of its rows have an AS number",
+            Self::Country => "the file is not a country database: few or no rows have a country",
+            Self::System => "the file is not an AS database: few or no rows have an AS number",
         }
         .to_owned()
     }

@@ -181,8 +181,8 @@ impl Ledger {
             return Ok(());
         }
         Err(Exit::TempFail.error(format!(
-            "another run has committed at the same time: the input starts from commit {base} of \
-             {}, which is at commit {}; try again",
+            "another run has written {} at the same time: the input starts from commit {base}, but \
+             the file is at commit {}; run the whole pipeline again",
             self.path.display(),
             self.sequence()
         )))
@@ -316,8 +316,8 @@ impl Ledger {
 impl LedgerEntry {
     fn give_up(&mut self) {
         log::warn!(
-            "message {:?} of {} could not be delivered to {}, and mls-mail does not try again; \
-             mls-report --since … --until … prints its period again",
+            "message {:?} of {} could not be delivered to {}, and mls-mail does not try again; if \
+             the message is a digest, mls-report --since … --until … prints the digest again",
             self.subject,
             self.accepted.format("%Y-%m-%d %H:%M"),
             self.waiting.join(", ")

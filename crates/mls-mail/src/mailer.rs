@@ -243,8 +243,10 @@ fn credentials(settings: &Settings) -> anyhow::Result<Option<(String, String)>> 
             Ok(Some((user.clone(), password)))
         }
         (None, None) => Ok(None),
-        _ => Err(Exit::Config
-            .error("smtp_user and smtp_password_file belong together: set both or neither")),
+        _ => Err(Exit::Config.error(
+            "only one of [report] smtp_user and smtp_password_file is set; set the other key too, \
+             or remove the key that is set",
+        )),
     }
 }
 

@@ -104,7 +104,8 @@ impl RejectsFile {
         }
         if length > self.room {
             log::warn!(
-                "{} is full; further lines that cannot be parsed are only counted",
+                "{} has the maximum size (10 MiB); further lines that cannot be parsed are only \
+                 counted",
                 self.path.display()
             );
             self.room = 0;

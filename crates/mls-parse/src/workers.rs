@@ -93,8 +93,9 @@ pub(crate) fn run(
         let (shared, scanner, sender) = (Arc::clone(&shared), scanner.clone(), sender.clone());
         std::thread::Builder::new().name("scan".into()).spawn(move || {
             let result = catch_unwind(AssertUnwindSafe(|| shared.work(scanner)));
-            let result = result
-                .unwrap_or_else(|_| Err(Exit::Software.error("a bug: a thread has panicked")));
+            let result = result.unwrap_or_else(|_| {
+                Err(Exit::Software.error("a bug stopped mls-parse; please report this bug"))
+            });
             // After the first error, there is no receiver.
             let _ = sender.send(result);
         })?;

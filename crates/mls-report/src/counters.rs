@@ -33,8 +33,9 @@ impl Counters {
         let text = String::from_utf8_lossy(&content);
         Self::parse(&text).ok_or_else(|| {
             Exit::Config.error(format!(
-                "{}: cannot continue these metrics: this file is damaged, or mls-report \
-                --since-last did not write it; if you remove it, the counters start again at 0",
+                "{}: mls-report cannot continue the metrics in this file: the file is damaged, or \
+                mls-report --since-last did not write the file; if you remove the file, the \
+                counters start again at 0",
                 path.display()
             ))
         })

@@ -84,7 +84,9 @@ impl LoginCounter {
         self.send();
         drop(self.full);
         let counter = self.thread.join();
-        let counter = counter.map_err(|_| Exit::Software.error("counting has failed"))?;
+        let counter = counter.map_err(|_| {
+            Exit::Software.error("a bug stopped the count of logins; please report this bug")
+        })?;
         Ok(LoginCounts { counter, has_users: self.has_users })
     }
 }

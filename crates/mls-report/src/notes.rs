@@ -22,14 +22,14 @@ pub(crate) fn notes(tally: &Tally) -> Vec<String> {
         (
             tally.users_before.is_full(),
             "user names",
-            "some of the new ones may have been seen before",
+            "some of the new user names may have been seen before",
         ),
         (
             tally.addresses_before.is_full(),
             "addresses",
-            "some of the new ones may have been seen before",
+            "some of the new addresses may have been seen before",
         ),
-        (tally.servers.is_full(), "servers", "the others are counted together"),
+        (tally.servers.is_full(), "servers", "the other servers are counted together"),
     ];
     let errors = (tally.errors > 0).then(|| {
         let logins = number(tally.errors, "login", "logins");

@@ -321,7 +321,7 @@ fn newest_rows(chain: &Chain) -> io::Result<Option<Point>> {
 fn warn_of_dates(path: &Path) {
     log::warn!(
         "cannot find the end of the last digest in {} or its rotated files; rows are selected by \
-         their dates, so the digest can miss rows or repeat some",
+         their dates, so the digest can miss rows or repeat rows",
         path.display()
     );
 }

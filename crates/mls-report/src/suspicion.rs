@@ -168,8 +168,8 @@ impl LoginWatch {
         self.send();
         drop(self.batches);
         let observer = self.thread.join();
-        let observer = observer
-            .map_err(|_| Exit::Software.error("looking for suspicious logins failed"))??;
+        let why = "a bug stopped the search for suspicious logins; please report this bug";
+        let observer = observer.map_err(|_| Exit::Software.error(why))??;
         Ok(observer.finish(csv))
     }
 }

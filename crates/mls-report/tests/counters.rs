@@ -114,7 +114,7 @@ fn a_file_without_a_position_is_refused_and_stays() {
         fs::write(site.path("x.prom"), text).unwrap();
         let run = site.run().code(78);
         let said = String::from_utf8_lossy(&run.get_output().stderr).into_owned();
-        assert!(said.contains("if you remove it, the counters start again at 0"), "{said}");
+        assert!(said.contains("if you remove the file, the counters start again at 0"), "{said}");
         assert_eq!(fs::read_to_string(site.path("x.prom")).unwrap(), text);
     }
 }

@@ -31,7 +31,8 @@ impl FromStr for Threshold {
         };
         parse().ok_or_else(|| {
             format!(
-                "{text:?} is not a threshold; give one such as 20/10m (at most 10000 times, 30 days)"
+                "{text:?} is not a threshold; give N/TIME such as 20/10m (20 times in 10 minutes; \
+                 at most 10000/30d)"
             )
         })
     }

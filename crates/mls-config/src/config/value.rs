@@ -194,7 +194,7 @@ texts! {
     usize: whole_number(usize::MIN, usize::MAX),
     // `NonZeroU16`: a port 0 does not exist, and data that is kept for 0 days would be removed at once.
     NonZeroU16: whole_number(NonZeroU16::MIN, NonZeroU16::MAX),
-    Threshold: "a threshold such as 20/10m (at most 10000 times, 30 days)",
+    Threshold: "N/TIME such as 20/10m (20 times in 10 minutes; at most 10000/30d)",
     TimeSpan: "a length of time such as 90s, 10m, 1h or 7d, at most 30d",
     JournalMatch: "matches of journalctl (FIELD=VALUE) such as CONTAINER_NAME=postfix-mailcow, separated by commas",
     ServerZone: "servers with their time zones (NAME=ZONE; zones are in /usr/share/zoneinfo), such \

@@ -206,8 +206,8 @@ fn a_wrong_or_incomplete_download_does_not_replace_the_old_file() {
         ),
         ("/half", Answer::new(ok, "", &country(499)), 65, "has 499 rows"),
         ("/overlap", Answer::new(ok, "", &overlapping), 65, "overlaps"),
-        ("/asn", Answer::new(ok, "", &asn(1000)), 65, "it is not a country database"),
-        ("/ipv6", Answer::new(ok, "", &country6(1000)), 65, "another address family"),
+        ("/asn", Answer::new(ok, "", &asn(1000)), 65, "the file is not a country database"),
+        ("/ipv6", Answer::new(ok, "", &country6(1000)), 65, "differ in address families"),
         (
             "/cut.gz",
             Answer::new(ok, "", &cut(&gzip(&country(1000)), 900)),
@@ -461,7 +461,7 @@ fn verify_reports_the_installed_databases_and_their_faults() {
     for (bad, why) in [
         (&b"9,9,FR\n1,1,FR\n"[..], "not sorted"),
         (b"x\n", "not a row"),
-        (&asn(5), "it is not a country database"),
+        (&asn(5), "the file is not a country database"),
     ] {
         write("country_aside.csv", bad);
         let output = verify();

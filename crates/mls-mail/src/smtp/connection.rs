@@ -76,7 +76,7 @@ impl Connection {
     pub(super) fn open(server: &MailServer, deadline: Instant) -> Result<Self, Failure> {
         let timeout = server.timeout;
         let addresses = (&*server.host, server.port).to_socket_addrs();
-        let mut last = io::Error::other("the name has no address");
+        let mut last = io::Error::other("smtp_host has no IP address");
         for address in addresses.map_err(|why| Failure::lost(&why))? {
             let left = deadline.saturating_duration_since(Instant::now()).min(timeout);
             match TcpStream::connect_timeout(&address, left.max(Duration::from_millis(1))) {
@@ -161,7 +161,7 @@ impl Connection {
             size += line.len();
             if size > MAX_REPLY {
                 return Err(Failure::temporary(format!(
-                    "it sent a reply of more than {MAX_REPLY} bytes"
+                    "the server sent a reply of more than {MAX_REPLY} bytes"
                 )));
             }
             if reply.add(&line)? {
@@ -182,7 +182,7 @@ impl Connection {
             searched = self.buffer.len();
             if searched >= MAX_LINE {
                 return Err(Failure::temporary(format!(
-                    "it sent a reply line of more than {MAX_LINE} bytes"
+                    "the server sent a reply line of more than {MAX_LINE} bytes"
                 )));
             }
             let mut chunk = [0; 4096];
@@ -191,7 +191,9 @@ impl Connection {
                 Transport::Tls(stream) => stream.read(&mut chunk),
             };
             match n {
-                Ok(0) => return Err(Failure::temporary("it closed the connection".to_owned())),
+                Ok(0) => {
+                    return Err(Failure::temporary("the server closed the connection".to_owned()));
+                }
                 Ok(n) => self.buffer.extend_from_slice(&chunk[..n]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(Failure::lost(&error)),

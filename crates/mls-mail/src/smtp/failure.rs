@@ -29,7 +29,7 @@ impl Failure {
     pub(super) fn lost(error: &io::Error) -> Self {
         Self::temporary(match error.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                "it did not answer in time".into()
+                "the server did not answer in time".into()
             }
             _ => error.to_string(),
         })
@@ -44,8 +44,8 @@ impl Failure {
             }
             Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)) => {
                 Self::temporary(
-                    "it does not use TLS from the start on this port: set [report] smtp_tls = \
-                     starttls, or smtp_port = 465"
+                    "the server does not use TLS from the start on this port: set [report] \
+                     smtp_tls = starttls, or smtp_port = 465"
                         .to_owned(),
                 )
             }

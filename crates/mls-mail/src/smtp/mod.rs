@@ -85,12 +85,12 @@ impl DeliveryOutcome {
 /// Returns advice for a failed connection. Probably the configuration is wrong, not the mail.
 fn cure(words: &str) -> &'static str {
     if words.starts_with("Connection refused") {
-        "; no mail server listens there: check [report] smtp_host and smtp_port"
+        "; no mail server listens on this port: check [report] smtp_host and smtp_port"
     } else if words.starts_with("failed to lookup address information") {
         "; check the name of the mail server in [report] smtp_host, and the DNS of this machine"
-    } else if words.starts_with("it offers no login") {
+    } else if words.starts_with("the server offers no login") {
         "; many servers offer logins only with TLS: set [report] smtp_tls = starttls, or remove smtp_user"
-    } else if words == "it did not answer in time" {
+    } else if words == "the server did not answer in time" {
         "; check [report] smtp_port and smtp_tls: port 465 needs smtp_tls = tls"
     } else {
         ""

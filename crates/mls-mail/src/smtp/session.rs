@@ -65,8 +65,8 @@ impl Session {
             timeout /= 2;
             SILENCE.call_once(|| {
                 log::warn!(
-                    "{} has not sent a greeting yet; if it expects TLS on this port (465 does), \
-                     set [report] smtp_tls = tls",
+                    "{} has not sent a greeting yet; if the server expects TLS on this port \
+                     (as on port 465), set [report] smtp_tls = tls",
                     server.name()
                 );
             });
@@ -77,8 +77,9 @@ impl Session {
         if server.tls == SmtpTls::StartTls {
             if !session.extensions.starttls {
                 return Err(Failure::permanent(
-                    "it does not offer STARTTLS on this port: set [report] smtp_port to one that \
-                     does (587), or smtp_tls = none if the network to it is secure"
+                    "the server does not offer STARTTLS on this port: set [report] smtp_port to a \
+                     port with STARTTLS (587), or, if the network to the server is secure, set \
+                     smtp_tls = none"
                         .to_owned(),
                 ));
             }
@@ -127,7 +128,7 @@ impl Session {
                 offered => offered,
             };
             return Err(Failure::permanent(format!(
-                "it offers {offered}, and smtp_user needs PLAIN or LOGIN"
+                "the server offers {offered}, but smtp_user needs PLAIN or LOGIN"
             )));
         }
         Ok(())
@@ -146,8 +147,8 @@ impl Session {
         let reply = self.connection.reply_within(server.timeout * 6);
         let unknown = |lost: Failure| {
             let words = format!(
-                "{} after the whole message was sent, so it may have been delivered; if the server \
-                 is slow, give a longer --smtp-timeout",
+                "{} after the whole message was sent, so the message may have been delivered; if \
+                 the server is slow, give a longer --smtp-timeout",
                 lost.words
             );
             Failure { words, is_unknown: true, ..lost }
