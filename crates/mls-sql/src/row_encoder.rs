@@ -24,7 +24,7 @@ pub(crate) struct RowEncoder {
     /// The value of [`Field::Source`].
     source: Option<String>,
     bytes: Vec<u8>,
-    /// The end of each row in `bytes`.
+    /// For each row, the offset in `bytes` just after the row.
     ends: Vec<usize>,
 }
 
@@ -56,8 +56,8 @@ impl RowEncoder {
         Ok(())
     }
 
-    /// Encodes one row. This is the hot loop of an export: it allocates memory only for texts with
-    /// control characters.
+    /// Encodes one row. An export calls this function in its hot loop. The function allocates
+    /// memory only for texts with control characters.
     fn row(&mut self, event: &Auth<'_>, time: &Time) {
         let Self { format, fields, source, bytes, .. } = self;
         let format = *format;
@@ -125,7 +125,7 @@ impl RowEncoder {
     }
 }
 
-/// Rows that go to the database together.
+/// A batch of encoded rows for the database.
 pub(crate) struct EncodedRows {
     format: RowFormat,
     bytes: Vec<u8>,
@@ -137,7 +137,8 @@ impl EncodedRows {
         self.ends.len()
     }
 
-    /// Returns a range of rows, at least one, as input of `COPY` or as the list after `VALUES`.
+    /// Returns a range of rows as input of `COPY` or as the list after `VALUES`. The range must not
+    /// be empty.
     pub(crate) fn bytes(&self, rows: Range<usize>) -> &[u8] {
         let start = if rows.start == 0 { 0 } else { self.ends[rows.start - 1] };
         let bytes = &self.bytes[start..self.ends[rows.end - 1]];
@@ -164,7 +165,8 @@ fn text(format: RowFormat, out: &mut Vec<u8>, text: Option<&str>) {
     match (format, text) {
         (RowFormat::Values(_), None) => out.extend_from_slice(b"NULL"),
         (RowFormat::Copy, None) => out.extend_from_slice(b"\\N"),
-        // Control characters become `?`, so a row is one line, and COPY needs no other escapes.
+        // `clean_str` replaces control characters by `?`. So each row is one line, and COPY needs
+        // no escapes except for the backslash.
         (RowFormat::Values(dialect), Some(text)) => dialect.write_text(&clean_str(text), out),
         (RowFormat::Copy, Some(text)) => doubled(&clean_str(text), b'\\', out),
     }

@@ -4,7 +4,7 @@
 //! | table | rows |
 //! |---|---|
 //! | `TABLE` | one for each attempt |
-//! | `TABLE_cursor` | one for each source: the position up to which `TABLE` has its events |
+//! | `TABLE_cursor` | one for each source: `TABLE` contains the events up to this position |
 //! | `TABLE_imports` | one for each imported SQL file |
 
 use mls_stream::ndjson::Writer;
@@ -48,12 +48,10 @@ impl TableName {
         &self.0
     }
 
-    /// Returns the name of the table of cursors, `TABLE_cursor`.
     pub(crate) fn cursor(&self) -> String {
         format!("{}_cursor", self.0)
     }
 
-    /// Returns the name of the table of imported files, `TABLE_imports`.
     pub(crate) fn imports(&self) -> String {
         format!("{}_imports", self.0)
     }
@@ -63,8 +61,8 @@ impl TableName {
         [self.events_ddl(dialect, mapping), self.state_ddl(dialect)].concat()
     }
 
-    /// Returns the statements that create the table of events and its indexes: by time, address,
-    /// user and autonomous system, and by the identity of the log line.
+    /// Returns the statements that create the table of events and the indexes of this table. The
+    /// indexes find rows by time, address, user, autonomous system, or log line (`source`, `pos`).
     pub(crate) fn events_ddl(&self, dialect: Dialect, mapping: &Mapping) -> Vec<String> {
         let column = |column: &TableColumn| {
             format!("  {} {}", dialect.name(&column.name), column.definition)
@@ -72,7 +70,7 @@ impl TableName {
         let mut lines: Vec<_> = mapping.columns.iter().map(column).collect();
         let mut indexes: Vec<_> = self.indexes(dialect, mapping).map(|index| index.ddl).collect();
         if dialect == Dialect::Mysql {
-            // MySQL has no CREATE INDEX IF NOT EXISTS.
+            // MySQL has no CREATE INDEX IF NOT EXISTS, so CREATE TABLE contains the indexes.
             lines.extend(indexes.drain(..).map(|index| format!("  {index}")));
         }
         let mut ddl = vec![create(dialect, &self.0, &lines.join(",\n"))];
@@ -80,7 +78,6 @@ impl TableName {
         ddl
     }
 
-    /// Returns the indexes of the table of events.
     pub(crate) fn indexes<'a>(
         &'a self,
         dialect: Dialect,
@@ -89,10 +86,11 @@ impl TableName {
         let single = move |column: &TableColumn| {
             let name = dialect.name(&column.name);
             let key = match (dialect, column.field?) {
-                // A B-tree refuses values of more than 2704 bytes, and attackers choose the names.
+                // A B-tree refuses values of more than 2704 bytes. Attackers choose the user names
+                // and can choose longer ones, so this index is a hash.
                 (Dialect::Postgresql, Field::Csv(Column::User)) => format!("USING hash ({name})"),
                 (_, Field::Csv(Column::Date | Column::Ip | Column::User | Column::Asn)) => {
-                    // MySQL's indexes of texts need a length.
+                    // In MySQL, an index on a TEXT column needs a length.
                     let is_text = column.definition.to_ascii_uppercase().contains("TEXT");
                     let length = if dialect == Dialect::Mysql && is_text { "(191)" } else { "" };
                     format!("({name}{length})")
@@ -105,7 +103,7 @@ impl TableName {
     }
 
     /// Returns the index on `source` and `pos`, which identify a log line. `None` if the mapping
-    /// lacks one of them.
+    /// has no column for `source` or no column for `pos`.
     pub(crate) fn line_index(&self, dialect: Dialect, mapping: &Mapping) -> Option<Index> {
         let (source, pos) = (mapping.column(Field::Source)?, mapping.column(Field::Pos)?);
         let key = format!("({}, {})", dialect.name(source), dialect.name(pos));
@@ -141,12 +139,12 @@ impl TableName {
 pub(crate) struct Index {
     /// The name of the index, in quotes.
     pub(crate) name: String,
-    /// The statement that creates it; for MySQL a part of `CREATE TABLE` or `ALTER TABLE`.
+    /// The statement that creates the index. For MySQL, a part of `CREATE TABLE` or `ALTER TABLE`.
     pub(crate) ddl: String,
 }
 
-/// The columns of `TABLE_cursor` that older tables lack: the machine that loads the source, the user
-/// of the database, the number of rows that were loaded, and the time of the last commit.
+/// The columns of `TABLE_cursor` that older versions of mls-sql did not create: the machine that
+/// loads the source, the database user, the number of loaded rows, and the time of the last commit.
 pub(crate) fn cursor_additions(dialect: Dialect) -> [(&'static str, &'static str); 4] {
     let [machine, user, rows, time] = match dialect {
         Dialect::Sqlite => ["TEXT", "TEXT", "BIGINT", "TEXT"],
@@ -160,15 +158,14 @@ pub(crate) fn cursor_additions(dialect: Dialect) -> [(&'static str, &'static str
 
 fn create(dialect: Dialect, name: &str, lines: &str) -> String {
     let options = match dialect {
-        // InnoDB has transactions. utf8mb4 stores all of Unicode. With this collation, names that
-        // differ only in case or accents stay different.
+        // InnoDB has transactions. utf8mb4 stores all of Unicode. With the collation utf8mb4_bin,
+        // `Bob` and `bob` are different names.
         Dialect::Mysql => " ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
         _ => "",
     };
     format!("CREATE TABLE IF NOT EXISTS {} (\n{lines}\n){options}", dialect.name(name))
 }
 
-/// Prints the statements that create the tables.
 pub(crate) fn print(table: &TableName, dialect: Dialect, mapping: &Mapping) -> anyhow::Result<()> {
     let mut out = Writer::stdout()?;
     for statement in table.ddl(dialect, mapping) {

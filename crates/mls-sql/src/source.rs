@@ -1,4 +1,4 @@
-//! The identity of a source: its name, its machine, and the logs that it has read.
+//! The identity of a source: its name, the ID of its machine, and the logs that mls-tail has read.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -19,7 +19,7 @@ pub(crate) struct Source {
     pub(crate) machine: Option<String>,
     /// `--take-over`: continue from the position of another machine.
     pub(crate) take_over: bool,
-    /// `--allow-duplicates`: load even if the table may already contain the same attempts.
+    /// `--allow-duplicates`: load records even if the table may already contain their attempts.
     pub(crate) allow_duplicates: bool,
 }
 
@@ -37,12 +37,11 @@ impl Source {
     }
 }
 
-/// Returns the name of this machine.
 pub(crate) fn host() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
-/// Exit 64 if the name cannot be stored.
+/// Exit 64 if the name of a source is not valid. The database cannot store a name that is too long.
 pub(crate) fn check_name(name: &str) -> anyhow::Result<()> {
     if (1..=255).contains(&name.len()) && !name.contains(char::is_control) {
         return Ok(());
@@ -52,8 +51,8 @@ pub(crate) fn check_name(name: &str) -> anyhow::Result<()> {
     )))
 }
 
-/// Returns an ID of this machine that does not reveal its machine ID (machine-id(5) requires this).
-/// `None` if the machine has no ID, as in some containers.
+/// Returns a hash of the machine ID, because the machine ID is confidential (machine-id(5)).
+/// `None` if there is no machine ID, as in some containers.
 pub(crate) fn machine() -> Option<String> {
     hash_of(Path::new("/etc/machine-id"))
 }
@@ -65,9 +64,9 @@ fn hash_of(path: &Path) -> Option<String> {
     is_id.then(|| sha256(format!("maillogsentinel {id}").as_bytes())[..32].to_owned())
 }
 
-/// Returns the identities of the logs from which a cursor of mls-tail has read something: the
-/// generation of each file (see `pos` in mls-event(5)), and the sequence ID of each journal (`s=`
-/// in a cursor of systemd).
+/// Returns the IDs of the logs that mls-tail has read, according to its cursor. The ID of a file is
+/// its generation (see `pos` in mls-event(5)). The ID of a journal is the sequence ID (`s=` in a
+/// cursor of systemd).
 pub(crate) fn logs(cursor: &Value) -> BTreeSet<String> {
     let files = cursor["logs"].as_object().into_iter().flat_map(|logs| logs.values());
     let generations = files.flat_map(|log| log["generations"].as_array().into_iter().flatten());

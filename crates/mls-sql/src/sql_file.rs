@@ -9,10 +9,10 @@ use crate::mapping::Mapping;
 use crate::row_encoder::{RowEncoder, RowFormat};
 use crate::schema::TableName;
 
-/// Bytes of rows after which a statement ends. Every server accepts statements of a megabyte.
+/// If the rows of a statement have this many bytes, a new statement begins. Every server accepts
+/// statements of a megabyte.
 const STATEMENT: usize = 128 * 1024;
 
-/// The table and dialect of SQL files.
 pub(crate) struct SqlFormat<'a> {
     pub(crate) table: &'a TableName,
     pub(crate) dialect: Dialect,
@@ -39,7 +39,8 @@ impl<W: Write> SqlFile<W> {
         Self { out, rows, insert: insert.into_bytes(), begun: false }
     }
 
-    /// Appends `rows` rows of an event. The inner error says why databases cannot store it.
+    /// Appends an event as `rows` equal rows. The inner error says why databases cannot store the
+    /// event.
     pub(crate) fn event(&mut self, event: &Auth<'_>, rows: u32) -> io::Result<Result<(), String>> {
         for _ in 0..rows {
             if let Err(why) = self.rows.push(event) {
@@ -52,7 +53,6 @@ impl<W: Write> SqlFile<W> {
         Ok(Ok(()))
     }
 
-    /// Whether no row was added.
     pub(crate) fn is_empty(&self) -> bool {
         !self.begun && self.rows.len() == 0
     }

@@ -1,9 +1,9 @@
 //! Splits an SQL file into statements, one after the other, in bounded memory.
 //!
-//! The splitter knows only as much SQL as it needs to find the semicolon that ends a statement:
-//! quotes, comments, PostgreSQL's dollar quotes (manual 4.1.2.4), and the bodies of
-//! `CREATE TRIGGER`, `FUNCTION` and `PROCEDURE`. Such a body contains semicolons between `BEGIN` or
-//! `CASE` and `END`; psql counts these words too.
+//! A statement ends at a semicolon, except inside quotes, comments, PostgreSQL's dollar quotes
+//! (manual 4.1.2.4), and the bodies of `CREATE TRIGGER`, `FUNCTION` and `PROCEDURE`. To find the
+//! end of a body, the splitter counts `BEGIN`, `CASE` and `END`, as psql does. It knows no other
+//! SQL.
 
 mod body;
 #[cfg(test)]
@@ -23,9 +23,9 @@ const MAX_STATEMENT: usize = 16 << 20;
 /// The statements that a file may contain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Allowed {
-    /// Every statement that a transaction can roll back.
+    /// Every statement except `COPY` and statements that control a transaction, such as `ROLLBACK`.
     All,
-    /// Only INSERT: MySQL and MariaDB commit implicitly at other statements.
+    /// Only INSERT, because MySQL and MariaDB commit at other statements, such as CREATE TABLE.
     Inserts,
 }
 
@@ -56,17 +56,16 @@ pub(crate) struct Statements<R> {
     allowed: Allowed,
     text: Vec<u8>,
     number: u64,
-    /// The current line of the input.
     line: u64,
-    /// Whether the file's own COMMIT was read.
+    /// Whether the COMMIT at the end of the file was read.
     closed: bool,
 }
 
-/// The lexical state after the last byte.
+/// Whether the last byte was in code, in quotes or in a comment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum LexerState {
     Code,
-    /// Inside quotes that end with this byte. `true` if a backslash escapes the next byte.
+    /// Inside quotes: the byte of the closing quote, and whether a backslash escapes the next byte.
     Quoted(u8, bool),
     LineComment,
     /// Inside a comment, with its nesting depth: comments nest in PostgreSQL.
@@ -77,9 +76,9 @@ enum LexerState {
 
 /// What to do with a byte outside quotes and comments.
 enum ByteAction {
-    /// The statement ends; the byte is not part of it.
+    /// The byte ends the statement, but is not part of the statement.
     EndOfStatement,
-    /// The byte is not part of the statement, or was taken already.
+    /// The byte is not part of the statement, or the text already contains the byte.
     Skip(LexerState),
     Take(LexerState),
 }
@@ -93,9 +92,9 @@ impl<R: BufRead> Statements<R> {
         self.input
     }
 
-    /// Returns the next statement to run. Fails if the file cannot be read, contains a NUL byte or
-    /// a misplaced byte order mark, ends within a statement, or contains a statement that is not
-    /// allowed.
+    /// Returns the next statement to run. Fails if the file cannot be read, or if a statement is
+    /// not allowed, not complete, too long, or not UTF-8. Fails also for a NUL byte, and for a byte
+    /// order mark that is not at the start of the file.
     pub(crate) fn next(&mut self) -> anyhow::Result<Option<Statement<'_>>> {
         if self.number == 0 && self.input.fill_buf()?.starts_with("\u{feff}".as_bytes()) {
             self.input.consume(3);
@@ -110,8 +109,8 @@ impl<R: BufRead> Statements<R> {
         }
     }
 
-    /// Whether the statement just read must be run. The file's own `BEGIN` and `COMMIT` are not
-    /// run. Fails if the statement is not allowed.
+    /// Whether the last statement must be run. `BEGIN` at the start of a file and `COMMIT` at the
+    /// end are not run. Fails if the statement is not allowed.
     fn is_to_run(&mut self, line: u64) -> anyhow::Result<bool> {
         let text = str::from_utf8(&self.text)
             .with_context(|| format!("statement {} (line {line}) is not UTF-8", self.number))?;
@@ -177,7 +176,7 @@ impl<R: BufRead> Statements<R> {
                     }
                     ByteAction::EndOfStatement => return Ok(Some(begin)),
                     ByteAction::Skip(next) => state = next,
-                    // Blanks and comments before a statement are not part of it.
+                    // The text of a statement begins after the blanks and comments before it.
                     ByteAction::Take(_) if self.text.is_empty() && byte.is_ascii_whitespace() => {}
                     ByteAction::Take(next) => {
                         if self.text.is_empty() {

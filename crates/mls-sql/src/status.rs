@@ -8,9 +8,9 @@ use crate::dialect::Dialect;
 use crate::schema::TableName;
 use crate::source::Source;
 
-/// Prints the database, the source, the number of rows that were loaded from the source, and the
-/// time of the last commit: a line `NAME: VALUE` for each. An unknown value has no line. Exit 78 if
-/// an older version has created the tables.
+/// Prints lines `NAME: VALUE`: the database, the source, the number of rows loaded from the source,
+/// and the time of the last commit. Does not print unknown values. Exit 78 if an older version has
+/// created the table of cursors.
 pub(crate) fn print(
     options: &ConnectOptions,
     table: &TableName,
@@ -33,8 +33,9 @@ pub(crate) fn print(
     out.flush()
 }
 
-/// Returns the state of the tables, the number of rows of a source, and the time of its last commit.
-/// Before the first commit, and if an older version has committed, both are `None`.
+/// Returns the state of the tables, the number of rows of a source, and the time of its last
+/// commit. Number and time are `None` before the first commit, and if only an older version has
+/// committed.
 fn read(database: &mut Database, source: &Source) -> anyhow::Result<(String, [Option<String>; 2])> {
     let name = database.table.name().to_owned();
     let mut columns = Vec::new();

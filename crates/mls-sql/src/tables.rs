@@ -14,9 +14,10 @@ pub(crate) fn has(columns: &[String], name: &str) -> bool {
 }
 
 impl Database {
-    /// Creates the tables that are missing. Returns whether it created the table of events. Exit 78
-    /// if an existing table cannot be used: the Python original created it, a column is missing, or
-    /// its engine has no transactions.
+    /// Creates the missing tables. Returns whether the table of events is new. Exit 78 if an
+    /// existing table cannot be used: the Python original or an older version created the table, a
+    /// column is missing, or the engine has no transactions. Exit 78 also if PostgreSQL does not
+    /// use UTF-8.
     pub(crate) fn prepare(&mut self, mapping: &Mapping) -> anyhow::Result<bool> {
         if self.dialect == Dialect::Postgresql {
             self.check_encoding()?;
@@ -37,8 +38,8 @@ impl Database {
         Ok(is_new)
     }
 
-    /// Creates the missing tables. In SQLite and PostgreSQL, creates all or none of them, and other
-    /// runs wait for a lock. Returns whether the table of events was missing.
+    /// Creates the missing tables. Returns whether the table of events was missing. In SQLite and
+    /// PostgreSQL, one transaction creates all tables, and a lock makes other runs wait.
     fn create(&mut self, mapping: &Mapping) -> anyhow::Result<bool> {
         let (dialect, table) = (self.dialect, self.table.clone());
         self.begin()?;
@@ -60,7 +61,7 @@ impl Database {
         Ok(is_new)
     }
 
-    /// Refuses a PostgreSQL database with another encoding than UTF-8. Only UTF-8 can store every
+    /// Refuses a PostgreSQL database that does not use UTF-8, because only UTF-8 can store every
     /// name that an attacker may choose.
     fn check_encoding(&mut self) -> anyhow::Result<()> {
         let encoding = self.texts("SHOW server_encoding", "checking the encoding of")?;
@@ -75,7 +76,7 @@ impl Database {
         }
     }
 
-    /// Returns the names of a table's columns; none if the table does not exist.
+    /// Returns the names of a table's columns. If the table does not exist, the list is empty.
     pub(crate) fn columns(&mut self, table: &str) -> anyhow::Result<Vec<String>> {
         let (name, quoted) =
             (self.dialect.text(table), self.dialect.text(&self.dialect.name(table)));

@@ -1,5 +1,5 @@
-//! Writes rows into the table, in a thread of its own, so that mls-sql parses records while the
-//! database works.
+//! Writes rows into the table in a second thread. The first thread parses the next records while
+//! the database works.
 
 use std::ops::Range;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -17,10 +17,10 @@ use crate::schema::Index;
 /// Inserts rows in a transaction.
 pub(crate) struct RowWriter<'a> {
     pub(crate) database: &'a mut Database,
-    /// The start of the statement, up to the rows.
+    /// The start of the INSERT or COPY statement, before the rows.
     pub(crate) insert: String,
-    /// The indexes of a table that this run created. The first transaction drops them, inserts
-    /// rows, and creates them again. For many rows, this is several times faster.
+    /// The indexes of a table that this run created. The first transaction drops the indexes,
+    /// inserts rows, and creates the indexes again. For many rows, this is several times faster.
     pub(crate) late_indexes: Vec<Index>,
     pub(crate) open: bool,
     /// Rows that the table has accepted and refused since the last commit.
@@ -28,7 +28,8 @@ pub(crate) struct RowWriter<'a> {
     pub(crate) refused: usize,
 }
 
-/// The writer and its thread. The thread has the writer while it writes a batch.
+/// The writer and its thread. While the thread writes a batch, it owns the writer, and `writer` is
+/// `None`.
 pub(crate) struct Background<'a> {
     writer: Option<RowWriter<'a>>,
     batches: SyncSender<(RowWriter<'a>, EncodedRows)>,
@@ -46,14 +47,14 @@ impl<'a> Background<'a> {
         scope.spawn(move || {
             for (mut writer, batch) in to_write {
                 let written = writer.write(&batch);
-                // After an error of the stream, nobody waits for this result.
+                // If the stream has failed, nobody receives the result. This is not an error.
                 let _ = result.send((writer, written));
             }
         });
         Self { writer: Some(writer), batches, written }
     }
 
-    /// Waits until the batch is written.
+    /// Waits until the thread has written the last batch. Returns the writer.
     pub(crate) fn wait(&mut self) -> anyhow::Result<&mut RowWriter<'a>> {
         if self.writer.is_none() {
             let (writer, written) =
@@ -64,7 +65,7 @@ impl<'a> Background<'a> {
         self.writer.as_mut().context("the thread still has the writer")
     }
 
-    /// Waits until the last batch is written, and begins to write this one.
+    /// Waits until the thread has written the last batch. Then sends `batch` to the thread.
     pub(crate) fn write(&mut self, batch: EncodedRows) -> anyhow::Result<()> {
         self.wait()?;
         let writer = self.writer.take().context("the thread still has the writer")?;
@@ -101,14 +102,14 @@ impl RowWriter<'_> {
         self.insert(batch, 0..batch.rows())
     }
 
-    /// Inserts some rows. If the table refuses them, inserts each half separately, until the refused
-    /// row is found.
+    /// Inserts a range of rows. If the table refuses the range, inserts each half separately. If
+    /// the table refuses a single row, reports and skips the row.
     fn insert(&mut self, batch: &EncodedRows, rows: Range<usize>) -> anyhow::Result<()> {
         self.database.must("SAVEPOINT batch", "inserting into")?;
         let bytes = batch.bytes(rows.clone());
         let result = match self.database.dialect {
             Dialect::Postgresql => self.database.copy(&self.insert, bytes),
-            // The encoder writes only UTF-8.
+            // The encoder writes only UTF-8, so `from_utf8_lossy` changes nothing.
             _ => self
                 .database
                 .execute(&format!("{}{}", self.insert, String::from_utf8_lossy(bytes)))
@@ -124,8 +125,8 @@ impl RowWriter<'_> {
         self.database.must("ROLLBACK TO SAVEPOINT batch", "inserting into")?;
         if rows.len() == 1 {
             let row = String::from_utf8_lossy(bytes).chars().take(200).collect::<String>();
-            // A row that exceeds a limit of the server says nothing about the table, so it does not
-            // count as refused.
+            // `InvalidArgument`: the row exceeds a limit of the server. The table is not the cause, so
+            // the row does not count as refused.
             self.refused += usize::from(!matches!(error, sqlx::Error::InvalidArgument(_)));
             let table = self.database.table.name();
             diag::bad_record("stdin", format_args!("table {table} refuses {row}: {error}"));

@@ -14,7 +14,7 @@ pub(super) struct RoutineBody {
 }
 
 impl RoutineBody {
-    /// Takes a byte outside quotes and comments.
+    /// Reads the next byte. The caller must leave out bytes in quotes and comments.
     pub(super) fn code(&mut self, byte: u8) {
         if is_word(byte) {
             if self.word.len() < 16 {
