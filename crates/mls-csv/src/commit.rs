@@ -35,8 +35,8 @@ pub(crate) fn run(reader: Reader, target: Target) -> anyhow::Result<()> {
     if result.is_err() {
         appender.roll_back();
     } else if let Some(open) = &appender.open {
-        // For a while, a stream may have only attempts of the other outcome. This must not stop the
-        // service, so only warn.
+        // A run may read only attempts that F does not record, such as failures for `logins.csv`.
+        // Such a run must not stop the service, so only warn.
         if let Err(why) = open.rows.check_outcome() {
             log::warn!("{why}");
         }

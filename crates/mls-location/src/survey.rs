@@ -112,7 +112,7 @@ impl Survey {
     }
 }
 
-/// Checks the rows of a CSV in the order of the file.
+/// Checks the rows of a CSV one after another, and whether they are sorted.
 #[derive(Debug, Default)]
 pub(crate) struct Order {
     /// Offset of the next line.

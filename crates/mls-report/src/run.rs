@@ -356,8 +356,8 @@ impl ReportRun {
                 _ => Ok(Some(AttemptSource::File { path: path.clone(), length: None })),
             };
         }
-        // If the command line names a FILE, ignore the logins of the configuration: FILE may come
-        // from another server.
+        // If the command line names a FILE, ignore `logins_filename` in the configuration: FILE may
+        // come from another server.
         if !self.config.logins.record || !self.args.files.is_empty() {
             return Ok(None);
         }

@@ -24,14 +24,14 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Exit 64 if the name cannot be stored.
+    /// Exit 64 if [`check_name`] refuses the name of the source.
     pub(crate) fn new(flag: SourceFlag, settings: &Settings) -> anyhow::Result<Self> {
         let name = flag.source.or_else(|| settings.source.clone()).unwrap_or_else(host);
         check_name(&name)?;
         Ok(Self { name, machine: machine(), take_over: false, allow_duplicates: false })
     }
 
-    /// Exit 64 if the name cannot be stored.
+    /// Exit 64 if [`check_name`] refuses the name of the source.
     pub(crate) fn at(flags: PositionFlags, settings: &Settings) -> anyhow::Result<Self> {
         Ok(Self { take_over: flags.take_over, ..Self::new(flags.source, settings)? })
     }

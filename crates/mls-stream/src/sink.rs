@@ -68,10 +68,10 @@ pub fn rows(event: &Auth<'_>, outcome: Outcome) -> u32 {
         && !WARNED.swap(true, atomic::Ordering::Relaxed)
     {
         log::warn!(
-            "the record of {} attempts at {} becomes only {MAX_ROWS} rows; there is no warning \
-             about later records of this size",
-            event.attempts,
-            event.date
+            "the record at {} has {} attempts, but a record gets at most {MAX_ROWS} rows; later \
+             records with too many attempts give no warning",
+            event.date,
+            event.attempts
         );
     }
     rows

@@ -16,7 +16,7 @@ use super::data::{DataMigration, rename};
 use super::legacy_csv::pipeline;
 use crate::terminal::say;
 
-/// How names of the original's files end.
+/// The end of the name of each SQL file that the Python original wrote.
 const ENDING: &str = "_maillogsentinel_export.sql";
 
 /// The directory for files that were imported or converted.
