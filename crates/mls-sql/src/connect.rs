@@ -16,30 +16,30 @@ use crate::database::describe;
 use crate::error_class::ErrorClass;
 use crate::relay::Relay;
 
-/// Pauses between attempts: 0.25, 0.5, 1, 2, 4 and 8 seconds. A restart of a server takes less time
-/// than all of them together.
+/// Pauses between attempts: 0.25, 0.5, 1, 2, 4 and 8 seconds. The sum (16 seconds) is longer than a
+/// restart of a server takes.
 const BACKOFF: ExponentialBuilder =
     ExponentialBuilder::new().with_min_delay(Duration::from_millis(250)).with_max_times(6);
 
-/// Timeout of the first attempt. It is short, so that an administrator soon sees the warning that a
+/// Timeout of the first attempt. It is short, so that the administrator soon sees a warning if the
 /// server does not answer.
 const FIRST_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Timeout of each other attempt, and of closing a connection.
+/// Timeout of each later attempt to connect, and of closing a connection.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// If an attempt fails after this time, it is the last one.
+/// If an attempt fails 20 seconds after the start or later, mls-sql does not retry.
 const MAX_RETRY_TIME: Duration = Duration::from_secs(20);
 
-/// An open connection. sqlx has one type for each database.
+/// An open connection. sqlx has different types for SQLite, PostgreSQL and MySQL.
 pub(crate) enum Connection {
     Sqlite(SqliteConnection),
     Postgresql(PgConnection, Relay),
     Mysql(MySqlConnection, Relay),
 }
 
-/// Connects. While the server is down, tries again after growing pauses. Exit 75 if the server
-/// stays down. Any other error has the exit code of its [`ErrorClass`].
+/// Connects. While the server is down, tries again after growing pauses. If the server stays down,
+/// the exit code is 75. For any other error, it is the code of the [`ErrorClass`].
 pub(crate) async fn connect(options: &ConnectOptions) -> anyhow::Result<Connection> {
     let (shown, begun) = (options.shown(), Instant::now());
     let (mut timeout, mut pauses) = (FIRST_TIMEOUT, BACKOFF.build());
@@ -115,7 +115,8 @@ fn cure(text: &str) -> &'static str {
     CURES.iter().find(|(words, _)| text.contains(words)).map_or("", |(_, cure)| *cure)
 }
 
-/// Returns advice if the server has refused the login or the database; otherwise an empty text.
+/// If the server has refused the login or the database, returns advice. For other errors, returns
+/// an empty text.
 fn cure_of_refusal(error: &sqlx::Error) -> &'static str {
     let sqlx::Error::Database(error) = error else { return "" };
     let number = error.try_downcast_ref::<MySqlDatabaseError>().map(MySqlDatabaseError::number);
@@ -176,9 +177,10 @@ async fn start_relay(options: &ConnectOptions, socket_name: &str) -> anyhow::Res
     })
 }
 
-/// The settings of each session. A backslash in a plain literal is an ordinary character. If this
-/// machine loses its power or its network, the server ends the session after a minute. With the
-/// default, the open transaction would hold its locks for two hours (PostgreSQL manual 20.3.2).
+/// The settings of each session. A backslash in `'…'` is an ordinary character. If this machine
+/// loses power or network, the keepalives make the server end the session after a minute. By
+/// default the server waits for two hours, and the locks of the open transaction stay that long
+/// (PostgreSQL manual 20.3.2).
 pub(crate) const POSTGRESQL_SETTINGS: &str = "SET standard_conforming_strings = on; \
      SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3";
 
@@ -224,7 +226,8 @@ mod tests {
 
     #[test]
     fn unknown_host_refused_connection_and_missing_socket_have_their_own_cures() {
-        // A label has at most 63 characters, so the resolver asks no server for this name.
+        // A host name with more than 63 characters between dots is not valid, so the resolver
+        // asks no server.
         let no_host = format!("postgres://mls@{}.invalid/mls", "x".repeat(64));
         for (url, cure) in [
             (no_host.as_str(), "and the DNS of this machine"),

@@ -23,7 +23,6 @@ use crate::relay::Endpoint;
 /// How long to wait for a locked SQLite database.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The address of a database and the credentials for it.
 #[derive(Clone, Debug)]
 pub(crate) enum ConnectOptions {
     Sqlite(PathBuf),
@@ -31,8 +30,8 @@ pub(crate) enum ConnectOptions {
     Mysql(MySqlConnectOptions),
 }
 
-/// Sets the address, the user and the client's certificate. sqlx has one type of options for each kind
-/// of server.
+/// Sets the address, the user and the client's certificate. It is a macro because sqlx has
+/// different types of options for PostgreSQL and MySQL.
 macro_rules! with_server {
     ($options:expr, $settings:expr) => {{
         check_server($settings)?;
@@ -56,7 +55,7 @@ macro_rules! with_server {
 }
 
 impl ConnectOptions {
-    /// Reads `--url`, else the section `[database]` of the configuration.
+    /// Reads `--url`. If `--url` is missing, reads `[database]` of the configuration.
     pub(crate) fn new(flags: &DatabaseFlags, settings: &Settings) -> anyhow::Result<Self> {
         let options = match &flags.url {
             Some(url) => Self::from_url(url)?,
@@ -68,7 +67,8 @@ impl ConnectOptions {
             (None, None) => settings.db_password.clone().map(|Password(password)| password),
         };
         if password.is_some() {
-            // A core file would contain the password. A process may always lower its own limit.
+            // Forbid core files, which would contain the password. Every process may lower its
+            // limits, so ignore the result.
             let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
         }
         Ok(match (options, password) {
@@ -83,8 +83,8 @@ impl ConnectOptions {
     fn from_url(url: &str) -> anyhow::Result<Self> {
         let (scheme, rest) = url.split_once(':').unwrap_or((url, ""));
         let rest = rest.strip_prefix("//").unwrap_or(rest);
-        // A message must not repeat a password, even if the text is not a URL. So search for a
-        // password in any text before an `@`.
+        // An error message must not show a password. So refuse every text with a `:` before an
+        // `@`, even if the text is not a valid URL.
         let with_password = rest.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'));
         let query = rest.split_once('?').map_or("", |(_, query)| query);
         let hidden = query
@@ -106,7 +106,7 @@ impl ConnectOptions {
                 let mut options = PgConnectOptions::from_str(url).map_err(|why| bad_url(&why))?;
                 check_port(options.get_port())?;
                 if options.get_database().is_none() {
-                    // PostgreSQL's own clients use this default too.
+                    // psql also uses the name of the user if the name of the database is missing.
                     let user = options.get_username().to_owned();
                     options = options.database(&user);
                 }
@@ -156,9 +156,9 @@ impl ConnectOptions {
         }
     }
 
-    /// Whether there is something to connect to: `false` only for an SQLite file that does not exist.
+    /// Returns `false` if an SQLite file does not exist. Returns `true` in all other cases.
     pub(crate) fn exists(&self) -> bool {
-        // If the check fails, opening the file fails too, and that error says why.
+        // If the check fails, return `true`: opening the file also fails and reports why.
         !matches!(self, Self::Sqlite(path) if !path.try_exists().unwrap_or(true))
     }
 
@@ -193,7 +193,7 @@ impl ConnectOptions {
         }
     }
 
-    /// Returns the name of the database in messages, without the password.
+    /// Returns the text for messages: `PostgreSQL database mail at mx1.test, port 5432`.
     pub(crate) fn shown(&self) -> String {
         let (kind, database) = match self {
             Self::Sqlite(path) => return path.display().to_string(),
@@ -209,8 +209,8 @@ impl ConnectOptions {
     }
 }
 
-/// Refuses a server that is neither a host nor the path of a socket, and a file of certificates
-/// that cannot be read.
+/// Checks `db_host`: a host name, an IP address or the absolute path of a socket. Checks that the
+/// files `ssl_root` and `ssl_cert` can be read.
 fn check_server(settings: &Settings) -> anyhow::Result<()> {
     let host = settings.db_host.as_deref().filter(|host| !host.starts_with('/'));
     if let Some(other) = host.filter(|host| !is_host(host)) {
@@ -228,8 +228,8 @@ fn check_server(settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns the files of the certificate that this machine shows, and of its key. Exit 78 if only
-/// one of them is set. Exit 77 if everybody may read the key.
+/// Returns the paths `ssl_cert` and `ssl_key`: the certificate that this machine shows, and the key
+/// of the certificate. If only one path is set, exit 78. If everybody may read the key, exit 77.
 fn client_certificate(settings: &Settings) -> anyhow::Result<Option<(&Path, &Path)>> {
     let (cert, key) = match (&settings.ssl_cert, &settings.ssl_key) {
         (Some(cert), Some(key)) => (cert, key),
@@ -253,8 +253,8 @@ fn bad_url(why: &dyn std::fmt::Display) -> anyhow::Error {
     Exit::Usage.error(format!("--url is not the URL of a database: {why}"))
 }
 
-/// Refuses `:memory:` and names that begin with `file:`. SQLite does not read them as names of
-/// files, so rows could be lost when the tool ends.
+/// Refuses `:memory:` and names that begin with `file:`. With such a name, SQLite can create a
+/// database in memory, so rows could be lost when the tool ends.
 fn sqlite_file(path: &Path, before: &str) -> Result<ConnectOptions, String> {
     let name = path.to_string_lossy();
     if name == ":memory:" || name.starts_with("file:") {
@@ -266,25 +266,25 @@ fn sqlite_file(path: &Path, before: &str) -> Result<ConnectOptions, String> {
     Ok(ConnectOptions::Sqlite(path.to_owned()))
 }
 
-/// Returns how to open an SQLite file. Readers never wait for the writer (WAL), and a commit
-/// survives a power failure.
+/// Returns the options to open an SQLite file. With WAL, readers never wait for the writer. With
+/// `synchronous = FULL`, a commit survives a power failure.
 pub(crate) fn sqlite(path: &Path) -> anyhow::Result<SqliteConnectOptions> {
-    // Create the file here, because SQLite would create one that everybody may read. The file
-    // contains user names, and a user name can be a mistyped password.
+    // If SQLite created the file, everybody could read it. So create the file here. It contains
+    // user names, and some users type their password in place of their name.
     regular::append(path)?;
     Ok(SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(false)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
-        // Index pages are changed in random order. With the default cache of 2 MB, most pages would
-        // be written and read again and again. A negative value is in KiB.
+        // Inserts change pages of the indexes in random order. With the default cache of 2 MB,
+        // SQLite would read and write most of these pages many times. A negative value is in KiB.
         .pragma("cache_size", "-10000")
         .busy_timeout(BUSY_TIMEOUT))
 }
 
-/// Requires that a server on another machine proves its identity. A server on this machine need
-/// not, because nobody can listen to such a connection.
+/// Requires that a server on another machine proves its identity. A server on this machine does
+/// not need to: nobody on the network can reach a local connection.
 fn verified_postgresql(options: PgConnectOptions) -> PgConnectOptions {
     let local = options.get_socket().is_some() || is_local(options.get_host());
     options.ssl_mode(if local { PgSslMode::Prefer } else { PgSslMode::VerifyFull })

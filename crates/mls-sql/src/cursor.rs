@@ -14,9 +14,9 @@ use crate::mapping::LOADED_BY;
 use crate::schema::TableName;
 use crate::source::{Source, logs, machine};
 
-/// Reads the committed position of `source`. Returns `None` before the first commit, or if the
-/// tables do not exist yet. Exit 78 if another machine has loaded this source, and `source` does
-/// not take it over.
+/// Reads the committed position of `source`. Before the first commit, or if the tables do not exist
+/// yet, returns `None`. If another machine has loaded this source, and `--take-over` is missing,
+/// exit 78.
 pub(crate) fn load(database: &mut Database, source: &Source) -> anyhow::Result<Option<CursorFile>> {
     let columns = database.columns(&database.table.cursor())?;
     if columns.is_empty() {
@@ -40,7 +40,6 @@ pub(crate) fn load(database: &mut Database, source: &Source) -> anyhow::Result<O
     }
 }
 
-/// A row of `TABLE_cursor`.
 struct CursorRow {
     source: String,
     cursor: CursorFile,
@@ -71,10 +70,10 @@ fn read(database: &mut Database, from: &str) -> anyhow::Result<Vec<CursorRow>> {
     rows.into_iter().map(committed).collect()
 }
 
-/// Moves the position from commit `base` to the next one, in the open transaction, which has
-/// inserted `rows`. Returns the new sequence number. Exit 75 if another pipeline has moved it since
-/// `base`. Exit 78 if this is the first commit of the source, and another source of this machine
-/// has loaded the same log.
+/// Saves `cursor` as the new position of the source, in the open transaction, which has inserted
+/// `rows` rows. `base` is the sequence number of the previous commit. Returns the new sequence
+/// number. If another pipeline has committed since `base`, exit 75. If this is the first commit,
+/// and this machine has already loaded the same log, exit 78.
 pub(crate) fn advance(
     database: &mut Database,
     source: &Source,
@@ -119,7 +118,7 @@ fn is_duplicate(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation)
 }
 
-/// Fails if this machine has loaded the same log before, under another source name or as another
+/// Fails if this machine has already loaded the same log under another source name, or as another
 /// user of the database.
 fn refuse_loaded(database: &mut Database, source: &Source, cursor: &Value) -> anyhow::Result<()> {
     let Some(id) = &source.machine else { return Ok(()) };
@@ -151,8 +150,8 @@ fn refuse_loaded(database: &mut Database, source: &Source, cursor: &Value) -> an
     )))
 }
 
-/// Returns a source whose log this machine has loaded into the table; `None` if there is none. If
-/// there is such a source, SQL files of this machine can hold the same attempts.
+/// Returns the name of a source that this machine has loaded into the table, or `None`. If this
+/// machine has loaded one, its SQL files can contain attempts that are already in the table.
 pub(crate) fn source_of_this_machine(database: &mut Database) -> anyhow::Result<Option<String>> {
     let is_ours =
         machine().map_or("IS NULL".to_owned(), |id| format!("= {}", database.dialect.text(&id)));
@@ -160,7 +159,7 @@ pub(crate) fn source_of_this_machine(database: &mut Database) -> anyhow::Result<
     Ok(database.texts(&sql, "reading the positions in")?.into_iter().next())
 }
 
-/// Returns the error for a run whose commit does not follow the committed position.
+/// Returns the error for a run during which another pipeline has committed.
 fn overtaken(database: &Database, source: &Source) -> anyhow::Error {
     let (shown, name) = (&database.shown, &source.name);
     Exit::TempFail.error(format!(
@@ -169,7 +168,8 @@ fn overtaken(database: &Database, source: &Source) -> anyhow::Error {
     ))
 }
 
-/// Prints the committed position as a cursor file; prints nothing before the first commit.
+/// Prints the committed position in the format of a cursor file. Before the first commit, prints
+/// nothing.
 pub(crate) fn print(
     options: &ConnectOptions,
     table: &TableName,

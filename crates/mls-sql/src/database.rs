@@ -1,4 +1,4 @@
-//! Runs statements on a connection, with one interface for the three kinds of databases.
+//! Runs statements on a connection to SQLite, PostgreSQL or MySQL, with the same functions for all.
 
 use std::time::Duration;
 
@@ -14,9 +14,9 @@ use crate::dialect::Dialect;
 use crate::error_class::ErrorClass;
 use crate::schema::TableName;
 
-/// How long a server may take for a statement. If the server's machine has died, only this limit
-/// ends the wait for an answer. The kernel limits only the time for sending, to about the same
-/// length (tcp(7), `tcp_retries2`).
+/// How long a server may take for a statement. Without this limit, mls-sql would wait forever if
+/// the machine of the server dies: the kernel limits only the time for sending, also to about 15
+/// minutes (tcp(7), `tcp_retries2`).
 const STATEMENT_TIMEOUT: Duration = Duration::from_mins(15);
 
 /// A connection to a database.
@@ -28,13 +28,13 @@ pub(crate) struct Database {
     pub(crate) table: TableName,
     /// The name of the database in messages.
     pub(crate) shown: String,
-    /// MySQL's `max_allowed_packet`: a statement must be shorter.
+    /// MySQL's `max_allowed_packet` in bytes: each statement must be shorter.
     max_packet: Option<usize>,
     /// How long a statement may take.
     limit: Duration,
 }
 
-/// Expands to the same expression for each kind of connection.
+/// Runs `$do` on the connection. The relay explains an error if it has ended the connection.
 macro_rules! each {
     ($connection_enum:expr, $connection:ident => $do:expr) => {
         match $connection_enum {
@@ -46,8 +46,8 @@ macro_rules! each {
 }
 
 impl Database {
-    /// Connects, lets `work` use the connection, and closes it. On closing, SQLite moves its write-ahead
-    /// log into the database, so that the database is one file again.
+    /// Connects, runs `work`, and closes the connection. When SQLite closes a database, it moves
+    /// the write-ahead log into the database file, so that the database is one file again.
     pub(crate) fn with<T>(
         options: &ConnectOptions,
         table: &TableName,
@@ -71,8 +71,8 @@ impl Database {
         result
     }
 
-    /// Does the same as [`with`](Self::with), but does not create an SQLite file. Fails with exit
-    /// 66 if the file does not exist.
+    /// Works like [`with`](Self::with), but does not create an SQLite file. If the file does not
+    /// exist, fails with exit 66.
     pub(crate) fn existing<T>(
         options: &ConnectOptions,
         table: &TableName,
@@ -106,9 +106,9 @@ impl Database {
         Ok(database)
     }
 
-    /// Runs one statement and returns how many rows it changed. Fails with `InvalidArgument` if the
-    /// statement is longer than MySQL's `max_allowed_packet`. If such a statement were sent, MySQL
-    /// would drop the connection, and its error message would be lost.
+    /// Runs one statement and returns how many rows it changed. If the statement is longer than
+    /// MySQL's `max_allowed_packet`, fails with `InvalidArgument` and does not send the statement:
+    /// MySQL would drop the connection, and the error message of MySQL would be lost.
     pub(crate) fn execute(&mut self, sql: &str) -> Result<u64, sqlx::Error> {
         self.check_length(sql)?;
         let Self { runtime, connection, limit, .. } = self;
@@ -120,9 +120,9 @@ impl Database {
         })
     }
 
-    /// Runs one statement of an SQL file, without a time limit. Runs it as a prepared statement,
-    /// because PostgreSQL and MySQL refuse a prepared text of several statements. So a COMMIT that
-    /// the splitter did not see cannot run. For SQLite see [`allow_commits`](Self::allow_commits).
+    /// Runs one statement of an SQL file, without a time limit. PostgreSQL and MySQL get a prepared
+    /// statement, and refuse it if the text contains a second statement: a COMMIT that the splitter
+    /// did not see. For SQLite see [`allow_commits`](Self::allow_commits).
     pub(crate) fn execute_one(&mut self, sql: &str) -> Result<(), sqlx::Error> {
         self.check_length(sql)?;
         let Self { runtime, connection, .. } = self;
@@ -130,8 +130,8 @@ impl Database {
         let result = runtime.block_on(async {
             match connection {
                 Connection::Sqlite(c) => sqlx::raw_sql(sql).execute(c).await.map(drop),
-                // The statement needs a name. When sqlx asks PostgreSQL for an unknown type,
-                // PostgreSQL forgets an unnamed statement.
+                // `persistent(true)` gives the statement a name. PostgreSQL would forget a
+                // statement without a name when sqlx asks for an unknown type.
                 Connection::Postgresql(c, relay) => {
                     let result = sqlx::query(sql).persistent(true).execute(c).await;
                     result.map(drop).map_err(|error| relay.explain(error))
@@ -145,8 +145,8 @@ impl Database {
         result.map_err(error_of_file)
     }
 
-    /// Undoes session settings of a file. For example, `pg_dump` empties `search_path`, and then
-    /// PostgreSQL would not find our tables.
+    /// Undoes the session settings of an SQL file. For example, a file of `pg_dump` empties
+    /// `search_path`, so that PostgreSQL does not find our tables.
     pub(crate) fn reset(&mut self) -> anyhow::Result<()> {
         if self.dialect == Dialect::Postgresql {
             self.must(&format!("RESET ALL; {POSTGRESQL_SETTINGS}"), "resetting the session in")?;
@@ -155,7 +155,7 @@ impl Database {
     }
 
     /// Allows or forbids SQLite to commit. While commits are forbidden, a COMMIT fails, and SQLite
-    /// rolls back the transaction.
+    /// rolls back the transaction. For other databases, does nothing.
     pub(crate) fn allow_commits(&mut self, allowed: bool) -> anyhow::Result<()> {
         let Connection::Sqlite(connection) = &mut self.connection else { return Ok(()) };
         let mut handle = self.runtime.block_on(connection.lock_handle())?;
@@ -179,8 +179,8 @@ impl Database {
         )))
     }
 
-    /// Returns the first column of a query's result. The column must be text. Rows with NULL are
-    /// left out.
+    /// Returns the first column of a query's result. The column must be text. Skips rows in which
+    /// this column is NULL.
     pub(crate) fn texts(&mut self, sql: &str, doing: &str) -> anyhow::Result<Vec<String>> {
         let rows = self.rows(sql, doing)?;
         Ok(rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect())
@@ -207,7 +207,7 @@ impl Database {
         rows.map_err(|error| self.failed(&error, doing))
     }
 
-    /// Sends `bytes` to PostgreSQL's `COPY … FROM STDIN`.
+    /// Runs a `COPY … FROM STDIN` of PostgreSQL with `bytes` as its input.
     pub(crate) fn copy(&mut self, statement: &str, bytes: &[u8]) -> Result<(), sqlx::Error> {
         let Connection::Postgresql(connection, relay) = &mut self.connection else {
             return Err(sqlx::Error::Protocol("only PostgreSQL has COPY FROM STDIN".into()));
@@ -222,14 +222,14 @@ impl Database {
         result.map_err(|error| relay.explain(error))
     }
 
-    /// Does the same as [`execute`](Self::execute), but the error has the exit code of its
-    /// [`ErrorClass`], and its text names the database and `doing`.
+    /// Works like [`execute`](Self::execute), but the error has the exit code of its
+    /// [`ErrorClass`]. The text of the error begins with `doing` and names the database.
     pub(crate) fn must(&mut self, sql: &str, doing: &str) -> anyhow::Result<u64> {
         let result = self.execute(sql);
         result.map_err(|error| self.failed(&error, doing))
     }
 
-    /// Gives an error its exit code, the name of the database, and what was being done.
+    /// Adds its exit code, the name of the database and `doing` (`reading rows from`) to an error.
     pub(crate) fn failed(&self, error: &sqlx::Error, doing: &str) -> anyhow::Error {
         let class = ErrorClass::of(error);
         let cure = match class {
@@ -263,8 +263,8 @@ impl Database {
     }
 }
 
-/// Returns the text of an error, without the line number in PostgreSQL's source code that sqlx
-/// adds.
+/// Returns the text of an error. sqlx adds the line number in PostgreSQL's source code; this
+/// function does not.
 pub(crate) fn describe(error: &sqlx::Error) -> String {
     match error {
         sqlx::Error::Io(error) => error.to_string(),
@@ -275,7 +275,7 @@ pub(crate) fn describe(error: &sqlx::Error) -> String {
             },
             None => error.to_string(),
         },
-        // Remove the place in sqlx's own code, which sqlx adds.
+        // Remove ` (sqlx…`: the position in the source code of sqlx, which sqlx adds.
         sqlx::Error::Protocol(text) => text.split(" (sqlx").next().unwrap_or(text).to_owned(),
         _ => error.to_string(),
     }
@@ -286,7 +286,7 @@ pub(crate) fn describe(error: &sqlx::Error) -> String {
 fn error_of_file(error: sqlx::Error) -> sqlx::Error {
     let sqlx::Error::Database(what) = &error else { return error };
     match what.code().as_deref() {
-        // SQLite calls this code SQLITE_CONSTRAINT_COMMITHOOK.
+        // SQLITE_CONSTRAINT_COMMITHOOK: `allow_commits` has forbidden a COMMIT.
         Some("531") => sqlx::Error::InvalidArgument(
             "this statement ends the transaction, but a file is one transaction; remove it".into(),
         ),

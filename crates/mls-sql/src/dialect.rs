@@ -4,7 +4,7 @@
 //!
 //! | dialect | text | text with `\` or non-ASCII characters |
 //! |---|---|---|
-//! | SQLite | `'it''s'` | the same: it has no escapes, and its files are UTF-8 |
+//! | SQLite | `'it''s'` | `'\é'`: SQLite has no escapes and reads UTF-8 |
 //! | PostgreSQL | `'it''s'` | `E'\\ \u00e9'` |
 //! | MySQL, MariaDB | `'it''s'` | `_utf8mb4 X'5c'` |
 //!
@@ -60,7 +60,8 @@ impl Dialect {
         reason = "a loop without an early exit becomes a few vector instructions"
     )]
     pub(crate) fn write_text(self, text: &str, out: &mut Vec<u8>) {
-        // All dialects read ASCII without `\` and `'` alike. Nearly all texts are like this.
+        // All dialects read ASCII without `\` and `'` in the same way. Nearly all texts are such
+        // ASCII.
         let plain =
             text.bytes().fold(true, |plain, b| plain & (b < 0x80) & (b != b'\\') & (b != b'\''));
         match self {
@@ -97,13 +98,12 @@ impl Dialect {
         }
     }
 
-    /// Writes a timestamp as a literal.
     pub(crate) fn time_literal(self, at: &DateTime<FixedOffset>) -> Option<String> {
         Some(self.text(str::from_utf8(self.time(at)?.as_bytes()).ok()?))
     }
 
-    /// Encodes a timestamp for its column, without quotes: UTC, with microseconds. Returns `None`
-    /// before the year 1000 and after 9999, because MySQL's `DATETIME` cannot store these.
+    /// Encodes a timestamp for its column, without quotes: UTC, with microseconds. Before the year
+    /// 1000 and after 9999, returns `None`, because MySQL's `DATETIME` cannot store these years.
     pub(crate) fn time(self, at: &DateTime<FixedOffset>) -> Option<Time> {
         let at = at.naive_utc();
         if !(1000..=9999).contains(&at.year()) {
@@ -128,7 +128,6 @@ impl Dialect {
     }
 }
 
-/// The text of a timestamp.
 pub(crate) struct Time {
     text: [u8; 29],
     length: usize,
@@ -141,7 +140,7 @@ impl Time {
     }
 }
 
-/// Appends a text, with each `byte` of it twice.
+/// Appends a text with each `byte` doubled: `it's` becomes `it''s`.
 #[inline]
 pub(crate) fn doubled(text: &str, byte: u8, out: &mut Vec<u8>) {
     for part in text.as_bytes().split_inclusive(|b| *b == byte) {

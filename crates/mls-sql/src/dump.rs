@@ -1,8 +1,8 @@
 //! Reads events back as records: `mls-sql dump`.
 //!
-//! `dump` writes one record for each row, in the order of time. A record has the members that have a
-//! column in the table, and `attempts` 1. `dump` reads all pages in one transaction, so that rows of
-//! concurrent loads change nothing.
+//! `dump` writes one record for each row, in the order of time. A record has the members for which
+//! the table has a column; `attempts` is 1. `dump` reads all pages in one transaction, so it does
+//! not see rows that a concurrent load inserts.
 
 use std::borrow::Cow;
 
@@ -17,11 +17,10 @@ use crate::dialect::Dialect;
 use crate::field::Field;
 use crate::mapping::Mapping;
 
-/// The number of rows in one answer of the server. Even with the longest names, such an answer is far
-/// below the limit of the relay.
+/// The number of rows in one answer of the server. Even with the longest names, an answer is far
+/// shorter than the limit of the relay (`relay.rs`).
 const PAGE: usize = 200;
 
-/// The rows to read.
 #[derive(Debug, Default)]
 pub(crate) struct Filter {
     pub(crate) since: Option<DateTime<FixedOffset>>,
@@ -43,8 +42,8 @@ impl Filter {
     }
 }
 
-/// Writes the rows that the filter selects to standard output. Exit 78 if the table lacks a column
-/// that the filter needs, or `id`.
+/// Writes the selected rows to standard output, as records. If the table or the mapping lacks the
+/// column `id` or a column that the filter needs, exit 78.
 pub(crate) fn run(
     database: &mut Database,
     mapping: &Mapping,
@@ -98,7 +97,7 @@ pub(crate) fn run(
     Ok(())
 }
 
-/// Begins a transaction that sees one state of the database, with times in UTC.
+/// Begins a transaction in which all queries see the same rows. Times are in UTC.
 fn begin(database: &mut Database) -> anyhow::Result<()> {
     let statements: &[&str] = match database.dialect {
         Dialect::Sqlite => &["BEGIN"],
@@ -121,7 +120,7 @@ struct RowPosition {
 }
 
 impl RowPosition {
-    /// Reads the first two columns of a row.
+    /// Reads the first two columns of a row; `None` if one is NULL.
     fn of(row: Vec<Option<String>>) -> Option<Self> {
         let mut columns = row.into_iter();
         Some(Self { time: columns.next()??, id: columns.next()?? })
@@ -136,7 +135,7 @@ struct Query {
     /// The columns of time and ID, in quotes.
     time: String,
     id: String,
-    /// What the columns after time and ID hold.
+    /// The fields in the columns after time and ID.
     fields: Vec<Field>,
 }
 
@@ -154,7 +153,7 @@ impl Query {
             })
             .or_exit(Exit::Config)
         };
-        // Without the name of the table, PostgreSQL would order by the text of the selected column.
+        // Without the name of the table, PostgreSQL would sort by the selected text of the time.
         let of_table = |name: &str| format!("{table}.{name}");
         let time = of_table(&column(Field::Csv(Column::Date))?);
         let id = mapping.id().context(
@@ -195,13 +194,13 @@ impl Query {
         Ok(Self { dialect, select, conditions, time, id, fields })
     }
 
-    /// Returns the query for the rows after `last`.
+    /// Returns the query for the first page, or for the page after `last`.
     fn page(&self, last: Option<&RowPosition>) -> String {
         let Self { dialect, select, time, id, .. } = self;
         let mut conditions = self.conditions.clone();
         if let Some(RowPosition { time: last_time, id: last_id }) = last {
             let (last_time, last_id) = (dialect.text(last_time), dialect.text(last_id));
-            // The separate lower bound for the time lets every database use the index on the time.
+            // With the condition `time >= …`, every database uses the index on the time.
             conditions.push(format!(
                 "{time} >= {last_time} AND ({time} > {last_time} OR {id} > {last_id})"
             ));
@@ -214,7 +213,7 @@ impl Query {
         format!("{select}{filter} ORDER BY {time}, {id} LIMIT {PAGE}")
     }
 
-    /// Makes a record from a row. Fails if a column holds a value that a record cannot have.
+    /// Makes a record from a row. If a record cannot have the value of a column, fails.
     fn record<'r>(&self, row: &'r [Option<String>]) -> anyhow::Result<Auth<'r>> {
         let time = row.first().and_then(Option::as_deref).context("it has no time")?;
         let at = parse_time(time).with_context(|| format!("{time:?} is not a time"))?;
@@ -234,10 +233,10 @@ fn set_member<'r>(
     let text = value.map(Cow::Borrowed);
     let added = &mut record.enrichment;
     match field {
-        // The record has its date already, and a record has no member for the source.
+        // `record` has already set the date. A record has no member for the source.
         Field::Csv(Column::Date) | Field::Source => {}
         Field::Csv(Column::Server) => record.server = text,
-        // PostgreSQL writes the length of the prefix after an address of type inet.
+        // PostgreSQL writes an `inet` with the length of its prefix: `192.0.2.1/32`.
         Field::Csv(Column::Ip) => {
             let address = value.map(|ip| ip.split('/').next().unwrap_or(ip));
             record.ip = number(address, field)?;
@@ -281,7 +280,7 @@ fn parse_time(text: &str) -> Option<DateTime<FixedOffset>> {
     let zone = text.get("2026-06-01T".len()..)?.split_once(['Z', '+', '-']);
     let missing = match zone {
         None => "+00:00",
-        // PostgreSQL leaves out the minutes of a zone if they are 0.
+        // PostgreSQL writes only the hours of a zone if the minutes are 0: `+02`.
         Some((_, zone)) if zone.len() == 2 => ":00",
         Some(_) => "",
     };

@@ -12,8 +12,8 @@ use sqlx::sqlite::SqliteError;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ErrorClass {
-    /// A value does not fit its column or a statement, or violates a constraint. A retry does not
-    /// help.
+    /// A value does not fit its column, makes the statement too long, or violates a constraint. A
+    /// retry does not help.
     Data,
     /// The server is down, restarting or overloaded, or a lock is held. A retry may succeed.
     Temporary,
@@ -33,7 +33,7 @@ impl ErrorClass {
     pub(crate) fn of(error: &Error) -> Self {
         match error {
             Error::Database(error) => of_database(error.as_ref()),
-            // rustls reports an untrusted certificate in this way.
+            // rustls reports an untrusted certificate as `InvalidData`, the relay a violation.
             Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => Self::Other,
             Error::Io(_) | Error::Protocol(_) | Error::WorkerCrashed => Self::Temporary,
             Error::Configuration(_) => Self::Setup,
@@ -56,7 +56,7 @@ impl ErrorClass {
 
 impl ErrorClass {
     /// The exit code if a statement of an SQL file fails. If the statement names a table or column
-    /// that does not exist, the file is wrong.
+    /// that does not exist, the exit code is 65, because the file is wrong.
     pub(crate) fn exit_of_file(self) -> Exit {
         match self {
             Self::Other | Self::Setup => Exit::DataErr,
@@ -67,12 +67,12 @@ impl ErrorClass {
 
 fn of_database(error: &dyn DatabaseError) -> ErrorClass {
     if let Some(error) = error.try_downcast_ref::<PgDatabaseError>() {
-        // The error for a missing partition has the SQLSTATE of a CHECK constraint and names the
-        // table, but no constraint. An error that a trigger raises names no table.
+        // The error for a missing partition has the SQLSTATE of a CHECK constraint, but names a
+        // table and no constraint. An error that a trigger raises names no table.
         let unplaced =
             error.code() == "23514" && error.table().is_some() && error.constraint().is_none();
-        // The server has run out of transaction IDs until VACUUM ends. The SQLSTATE has class 54,
-        // which otherwise means that a value is too long for an index.
+        // The server has no free transaction ID until VACUUM has finished, so a retry may succeed.
+        // The SQLSTATE has class 54, like the error for a value that is too long for an index.
         let exhausted = error.routine() == Some("GetNewTransactionId");
         match error.code() {
             _ if unplaced => ErrorClass::Setup,
@@ -94,7 +94,7 @@ fn of_postgresql(state: &str) -> ErrorClass {
         "3F000" | "3D000" | "42P01" | "42703" => ErrorClass::Setup,
         "42501" => ErrorClass::Privilege,
         _ => match state.get(..2).unwrap_or_default() {
-            // Class 54: a value is too long for an index. P0: a trigger refuses the row.
+            // Class 54: a value is too long for an index. Class P0: a trigger refuses the row.
             "22" | "23" | "54" | "P0" => ErrorClass::Data,
             "08" | "40" | "53" | "55" | "57" => ErrorClass::Temporary,
             "28" => ErrorClass::Permission,

@@ -1,15 +1,16 @@
 //! Writes events as SQL, to standard output or to a file in a directory.
 //!
-//! With a cursor file S, `export` writes the file in three steps. It writes the rows to a file with
-//! a hidden temporary name, which is made from the path of S. Then it commits S, which contains the
-//! temporary and the final name. Then it renames the file.
+//! With a cursor file S, `export` does three steps:
 //!
-//! If a run died, the next run finds one of three states:
+//! 1. It writes the rows to a hidden temporary file. Its name contains a hash of the path of S.
+//! 2. It commits S, which contains the temporary name and the final name.
+//! 3. It renames the temporary file.
 //!
-//! - There is no temporary file. Nothing is left to finish.
-//! - S describes the whole temporary file. The next run renames this file.
-//! - S does not describe the temporary file, so its rows were never committed. The next run writes
-//!   the file again.
+//! If a run died, the next run looks for the temporary file:
+//!
+//! - If there is no temporary file, nothing needs to be finished.
+//! - If S contains its length and hash, its rows are committed. The next run renames the file.
+//! - If S does not contain them, no row was committed. The next run writes the file again.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -35,7 +36,6 @@ use crate::outcome_filter::OutcomeFilter;
 use crate::source;
 use crate::sql_file::{SqlFile, SqlFormat};
 
-/// Writes the selected events of a stream as SQL.
 pub(crate) fn run(
     mut reader: Reader,
     format: &SqlFormat,
@@ -74,7 +74,7 @@ pub(crate) fn run(
     };
     let result = sink::drain(reader, &mut export);
     if result.is_err() && export.begun {
-        // The file was never committed: the next run reads its rows again.
+        // The file was not committed, so remove it. The next run reads the same records again.
         let _ = fs::remove_file(&export.part);
     }
     result?;
@@ -90,8 +90,8 @@ pub(crate) fn run(
     Ok(())
 }
 
-/// Returns the temporary name. No other export into the same directory uses it, on this machine or on
-/// another.
+/// Returns the temporary name. It contains this machine and a hash of the path of the cursor file
+/// (or the process ID), so no other export into the directory uses it.
 fn part(cursor_file: Option<&Path>) -> anyhow::Result<String> {
     let Some(path) = cursor_file else {
         return Ok(format!(".{}-{}.part", machine(), std::process::id()));
@@ -108,13 +108,13 @@ pub(crate) fn is_of_another_machine(name: &str) -> bool {
     has_another_id(name, &machine())
 }
 
-/// Whether the name of a file contains the ID of another machine. `this` is what [`machine()`]
-/// returned on this machine.
+/// Whether the name of a file contains the ID of another machine. `this` is the result of
+/// [`machine()`]: `mx1-5e2f00c1`.
 fn has_another_id(name: &str, this: &str) -> bool {
     id(name).is_some_and(|id| this.rsplit_once('-').is_none_or(|(_, ours)| ours != id))
 }
 
-/// Reads the ID of the machine out of a name that [`Export::name`] has made.
+/// Returns the ID of the machine (`5e2f00c1`) in a file name that [`Export::name`] has made.
 fn id(name: &str) -> Option<&str> {
     let (machine, number) = name.strip_suffix(END)?.rsplit_once('_')?;
     let (_, id) = machine.rsplit_once('-')?;
@@ -126,11 +126,11 @@ fn id(name: &str) -> Option<&str> {
 /// The number of digits of a machine's ID in a file name.
 const ID_LENGTH: usize = 8;
 
-/// The end of the name of each file.
+/// The suffix of each file name.
 const END: &str = "_maillogsentinel_export.sql";
 
-/// Returns the name of this machine, with characters that are safe in a file name, and a part of
-/// its ID, because several machines can have the same name.
+/// Returns the name of this machine and a part of its ID: `mx1-5e2f00c1`. Replaces characters that
+/// are not safe in a file name. The ID is needed because several machines can have the same name.
 fn machine() -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '-' };
     let id = source::machine().unwrap_or_default();
@@ -256,17 +256,16 @@ impl Export<'_> {
         self.part.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
-    /// Renames the file of the last commit, if the run died after the commit and before the rename.
-    /// Looks in the directory that the commit names, and in the directory of this run, in case the
-    /// file was moved.
+    /// If the last run died after its commit and before the rename, renames its file now. Looks for
+    /// the file in the directory that S names. Then looks in the directory of this run, because an
+    /// administrator may have moved the file.
     fn finish_interrupted(&self) -> anyhow::Result<()> {
         let CursorFile { file: Some(name), data: Some(data), part, .. } = &self.committed else {
             return Ok(());
         };
         let path = Path::new(name);
-        // Use the temporary name that S contains. The name was made from the name of the machine
-        // or the path of S, and these may have changed. Older versions did not write the temporary
-        // name into S.
+        // Use the temporary name in S: a new name would differ if this machine or S has been
+        // renamed since the commit. If an older version wrote S, S contains no temporary name.
         let part = part.clone().unwrap_or_else(|| self.part_name());
         for directory in [&atomic::directory_of(path), &self.dir] {
             let part = directory.join(&part);
@@ -282,8 +281,8 @@ impl Export<'_> {
         Ok(())
     }
 
-    /// Returns `20261125_023000_mx1-5e2f00c1_000012_maillogsentinel_export.sql`: the names sort by time and
-    /// differ by machine and commit.
+    /// Returns the final path. The name sorts by time and contains the machine and the commit:
+    /// `20261125_023000_mx1-5e2f00c1_000012_maillogsentinel_export.sql`.
     fn name(&self) -> anyhow::Result<String> {
         let (time, machine) = (chrono::Utc::now().format("%Y%m%d_%H%M%S"), machine());
         let first = self.committed.sequence + 1;
@@ -298,15 +297,15 @@ impl Export<'_> {
     }
 }
 
-/// Gives a complete file its final name, which must not exist yet.
+/// Renames a complete file to its final name. If this name exists already, fails.
 fn publish(part: &Path, path: &Path) -> anyhow::Result<()> {
     let context = || format!("renaming {} to {}", part.display(), path.display());
     match renameat_with(CWD, part, CWD, path, RenameFlags::NOREPLACE) {
-        // An earlier run created the link and died before it removed the temporary name.
+        // An earlier run created the hard link (see below) and died before `remove_file`.
         Err(_) if is_same(part, path) => {
             fs::remove_file(part).with_context(context).or_exit(Exit::CantCreat)?;
         }
-        // Network file systems do not support RENAME_NOREPLACE.
+        // Some network file systems do not support RENAME_NOREPLACE. So use a hard link.
         Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
             fs::hard_link(part, path)
                 .and_then(|()| fs::remove_file(part))
@@ -321,7 +320,6 @@ fn publish(part: &Path, path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether both paths name the same file.
 fn is_same(a: &Path, b: &Path) -> bool {
     let file = |path: &Path| {
         fs::symlink_metadata(path).map(|metadata| (metadata.dev(), metadata.ino())).ok()

@@ -1,4 +1,4 @@
-//! The values that a column of the table can hold.
+//! The values that a column of the table can contain.
 
 use mls_event::Column;
 
@@ -20,7 +20,7 @@ pub enum Field {
     Mechanism,
     /// Why the login failed, in the words of the server.
     Reason,
-    /// The name that the client's address has in the log.
+    /// The host name of the client in the log.
     Client,
     /// The port of the client.
     Port,
@@ -57,7 +57,6 @@ impl Field {
         }
     }
 
-    /// Returns the field that has this name.
     pub(crate) fn from_name(name: &str) -> Option<Self> {
         Self::all().find(|field| field.name() == name)
     }

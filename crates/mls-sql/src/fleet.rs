@@ -3,25 +3,25 @@
 //! Many mail servers load into one database, and an attacker may control one of them. So each server
 //! has its own role, a member of `TABLE_loader`. Such a role
 //!
-//! - may insert events. The database fills `loaded_by` with the name of the role, which no role can
-//!   forge;
+//! - may insert events. The database writes the name of the role into the column `loaded_by`, so no
+//!   role can give a false name;
 //! - may read and move the cursors that it has created (row security). A function also returns the
 //!   cursors of other roles that have loaded logs of the same machine;
 //! - may call a function that creates the partition of a month;
 //! - may not read, change or remove events.
 //!
 //! Each role has its own cursors, even if two roles use the same source name. So a compromised
-//! server cannot use the cursor of another server. It can insert false events; `loaded_by` names
-//! it.
+//! server cannot use the cursor of another server. A compromised server can insert false events,
+//! but `loaded_by` contains its role.
 //!
 //! The role `TABLE_reader` may read all three tables. The table of events has a partition for each
 //! month. The statements of `schema --fleet` and `mls-sql prune` create the partitions from 13
 //! months ago to 24 months ahead. `prune` also drops old partitions. `load` creates other
 //! partitions that it needs, for example for an old log.
 //!
-//! A compromised server can delay `load`: a role that creates a partition holds a lock until its
-//! transaction ends. Another `load` that needs a new partition waits for half a minute, then fails
-//! with an error that names the role.
+//! A compromised server can delay `load`: a role that creates a partition has a lock until its
+//! transaction ends. If another `load` needs a new partition, it waits for half a minute. Then it
+//! fails with an error that names the role with the lock.
 //!
 //! The primary key is the time and the ID. Its index serves queries by time, so a BRIN index is not
 //! needed.
@@ -44,12 +44,12 @@ use crate::writer::Background;
 
 const POSTGRESQL: Dialect = Dialect::Postgresql;
 
-/// The months for which the owner of the tables creates partitions.
+/// The owner of the tables creates partitions for this many months back and ahead.
 const MONTHS_BACK: u32 = 13;
 const MONTHS_AHEAD: u32 = 24;
 
-/// Prints the statements. The owner of the tables must run them. Exit 64 if the dialect is not
-/// PostgreSQL.
+/// Prints the statements. The owner of the tables must run them. If the dialect is not PostgreSQL,
+/// exit 64.
 pub(crate) fn print(table: &TableName, dialect: Dialect) -> anyhow::Result<()> {
     if dialect != POSTGRESQL {
         return Err(Exit::Usage.error(
@@ -86,7 +86,7 @@ fn statements(table: &TableName) -> Vec<String> {
     let indexes = table.indexes(POSTGRESQL, &mapping);
     all.extend(indexes.filter(|index| index.name != name("_event_time")).map(|index| index.ddl));
     all.extend(table.state_ddl(POSTGRESQL));
-    // Older versions have created the table without some of the columns.
+    // If an older version has created the table of cursors, these columns may be missing.
     all.extend(cursor_additions(POSTGRESQL).map(|(name, definition)| {
         format!("ALTER TABLE {cursor} ADD COLUMN IF NOT EXISTS {name} {definition}")
     }));
@@ -132,7 +132,7 @@ fn role(name: &str) -> String {
 fn events_table(table: &TableName, mapping: &Mapping, sequence: &str) -> String {
     let mut lines = Vec::new();
     for column in &mapping.columns {
-        // Before PostgreSQL 17, a partitioned table cannot have an identity column.
+        // Before PostgreSQL 17, a partitioned table cannot have an identity column. Use a sequence.
         let definition = match (column.field, column.name.as_str()) {
             (None, "id") => format!("bigint NOT NULL DEFAULT nextval('{sequence}')"),
             _ => column.definition.clone(),
@@ -149,8 +149,8 @@ fn events_table(table: &TableName, mapping: &Mapping, sequence: &str) -> String 
 
 /// Returns the statement that creates an SQL function. The SQL function gets the ID of a machine
 /// and returns the cursors of other roles that have loaded logs of this machine. Only the machine
-/// itself can compute its ID, so a role learns nothing about other machines. Without this function,
-/// a server whose role was renamed would load its log a second time.
+/// itself can compute its ID, so a role learns nothing about other machines. Reason for the SQL
+/// function: without it, a server would load its log again after its role was renamed.
 fn machine_function(table: &TableName) -> String {
     let function = POSTGRESQL.name(&format!("{}_of_machine", table.name()));
     let cursor = POSTGRESQL.name(&table.cursor());
@@ -164,7 +164,7 @@ $$"
     )
 }
 
-/// Returns the statement that creates the partitions of the last and the coming months.
+/// Returns the statement that creates the partitions of the past and the coming months.
 fn create_ahead(table: &TableName) -> String {
     let function = POSTGRESQL.name(&format!("{}_partition", table.name()));
     format!(
@@ -173,8 +173,8 @@ fn create_ahead(table: &TableName) -> String {
     )
 }
 
-/// Creates the partitions of the last and the coming months, if the statements of [`print()`] have
-/// created the table.
+/// If the statements of [`print()`] have created the table, creates the partitions of the past and
+/// the coming months.
 pub(crate) fn extend(database: &mut Database) -> anyhow::Result<()> {
     if is_table(database)? {
         database.must(&create_ahead(&database.table), "creating partitions in")?;
@@ -202,16 +202,16 @@ pub(crate) fn has_function(
 }
 
 /// Returns the statement that creates an SQL function. The SQL function creates the partition of a
-/// month. It runs with the rights of its owner, so it accepts only a few hundred months. An
-/// attacker who controls a role can create only these empty tables.
+/// month and runs with the rights of its owner. So it accepts only the months from 2000 to 10 years
+/// ahead: an attacker who controls a role can create only a few hundred empty tables.
 ///
-/// A role can create views in `pg_temp`, and functions in `public` before PostgreSQL 15. The SQL
-/// function must not use them, because it runs with the rights of its owner. So its body names the
-/// schema of all that it calls (PostgreSQL manual, CREATE FUNCTION, "Writing SECURITY DEFINER
-/// Functions Safely"), and [`search_path`] ends with `pg_temp`.
+/// An attacker can also create views in `pg_temp` and, before PostgreSQL 15, functions in `public`.
+/// The SQL function must not use these views and functions. So its body names the schema of
+/// everything that it calls (PostgreSQL manual, CREATE FUNCTION, "Writing SECURITY DEFINER
+/// Functions Safely"), and its search path ends with `pg_temp` (see [`search_path`]).
 ///
-/// The SQL function takes locks only if the partition is missing. If another role holds these locks
-/// for half a minute, the error names that role.
+/// If the partition is missing, the SQL function takes locks. If another role has the locks for
+/// half a minute, the SQL function fails with an error that names the role.
 fn partition_function(table: &TableName) -> String {
     let name = table.name();
     let (events, text) = (POSTGRESQL.name(name), POSTGRESQL.text(name));
@@ -258,8 +258,8 @@ fn search_path(function: &str) -> String {
     format!("DO $$ BEGIN EXECUTE pg_catalog.format({alter}, pg_catalog.current_schema()); END $$")
 }
 
-/// Creates partitions in a table that the statements of [`print()`] have created. Remembers for
-/// which months it has asked, and whether the partition exists.
+/// Creates partitions in a table that the statements of [`print()`] have created. For each month of
+/// an event, remembers whether the partition exists.
 pub(crate) struct Partitions {
     function: String,
     months: HashMap<(i32, u32), bool>,
@@ -273,9 +273,9 @@ impl Partitions {
         Ok(exists.then(|| Self { function, months: HashMap::new() }))
     }
 
-    /// Creates the partition for the month of an event if it is missing, and returns whether the
-    /// partition exists now. If the date is before 2000 or more than 10 years ahead, no partition
-    /// is created: only a server with a wrong clock writes such a date.
+    /// If the partition for the month of an event is missing, creates it. Returns whether the
+    /// partition exists now. If the date is before 2000 or more than 10 years ahead, creates no
+    /// partition: only a server with a wrong clock writes such a date.
     pub(crate) fn create_for(
         &mut self,
         background: &mut Background<'_>,
@@ -285,7 +285,7 @@ impl Partitions {
         if let Some(exists) = self.months.get(&(at.year(), at.month())) {
             return Ok(*exists);
         }
-        // The row encoder refuses a date that has no literal.
+        // A date before the year 1000 or after 9999: the row encoder refuses it.
         let Some(time) = POSTGRESQL.time_literal(&event.date.at()) else { return Ok(true) };
         let database = &mut *background.wait()?.database;
         let sql = format!("SELECT {}({time})::text", self.function);

@@ -1,4 +1,4 @@
-//! Checks for any input bytes, for `tests/fuzz`. A function panics if its check fails.
+//! The checks of `tests/fuzz`. Each function gets any bytes, and panics if a check fails.
 
 #![expect(clippy::expect_used, reason = "a failed check must stop the run")]
 
@@ -60,13 +60,14 @@ pub fn literals(bytes: &[u8]) {
     assert_eq!(line.split(|b| *b == b'\t').count(), mapping.filled().count());
 }
 
-/// Checks that a valid mapping file fills a column, and that its names stay inside their quotes.
+/// Checks that a valid mapping file fills a column, and that the names of its columns stay inside
+/// quotes.
 pub fn mapping(text: &[u8]) {
     for dialect in DIALECTS {
         let Ok(mapping) = Mapping::parse(text, dialect) else { continue };
         assert!(mapping.filled().next().is_some());
         let sql = format!("INSERT INTO t ({}) VALUES (1);SELECT 1", mapping.names(dialect));
-        // `split` refuses a byte order mark outside quotes. Here, each of them is inside quotes.
+        // `split` refuses a byte order mark outside quotes. In `sql`, each such mark is in quotes.
         assert_eq!(split(sql.as_bytes(), dialect).expect("two statements").len(), 2, "{dialect:?}");
     }
 }

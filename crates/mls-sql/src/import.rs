@@ -21,7 +21,7 @@ use crate::export;
 use crate::mapping::Mapping;
 use crate::statements::{Allowed, Statements};
 
-/// Runs the files in `dir` that the database has not seen yet.
+/// Runs the files in `dir` that were not imported yet.
 pub(crate) fn run(
     dir: &Path,
     allow_duplicates: bool,

@@ -10,10 +10,10 @@
 //! # Reads and writes
 //! mls-sql reads NDJSON on stdin (see [`mls_event`]). It writes one row for each attempt:
 //! `attempts` rows for a record, at most [1000](mls_event::MAX_ROWS). With
-//! `--outcome failure,success` it also stores successful logins. The column `outcome` distinguishes
-//! them from failures. mls-sql supports [SQLite, PostgreSQL, MySQL and MariaDB](dialect).
-//! [`mapping`] describes the columns and `--mapping`, [`schema`] the tables. Timestamps are UTC,
-//! with microseconds.
+//! `--outcome failure,success` it also stores successful logins; the column `outcome` contains
+//! `failure` or `success`. mls-sql supports [SQLite, PostgreSQL, MySQL and MariaDB](dialect).
+//! [`schema`] describes the tables, [`mapping`] describes the columns and `--mapping`. Timestamps
+//! are UTC, with microseconds.
 //!
 //! `status` prints how many rows were loaded from a source, and the time of the last commit.
 //!
@@ -23,61 +23,61 @@
 //! PostgreSQL in which a mail server can only add events, not read or change them; see [`fleet`].
 //!
 //! # Exactly once
-//! `load` updates the cursor in the transaction that inserts the rows, so both always agree. Two
-//! loads of one source that start from the same position cannot both commit: the second ends with
-//! exit 75.
+//! `load` updates the cursor in the transaction that inserts the rows, so cursor and rows always
+//! agree. If two loads of one source start from the same position, only the first commit succeeds;
+//! the second load ends with exit 75.
 //!
-//! Give each machine its own `--source`. The cursor contains an ID of the machine (a hash of
+//! Give each machine a different `--source`. The cursor contains an ID of the machine (a hash of
 //! `/etc/machine-id`) and the logs that were read. `load` ends with exit 78 in two cases:
 //!
 //! - Another machine has loaded this source. If this machine replaces the other machine,
 //!   `--take-over` continues from the position of the other machine.
-//! - This machine has loaded the same log as another source, for example before its host was
-//!   renamed. `rename-source` renames that source; `--allow-duplicates` loads the log again.
+//! - This machine has loaded the same log under another source name, for example before the host
+//!   was renamed. `rename-source` renames the source; `--allow-duplicates` loads the log again.
 //!
-//! `export --cursor-file S` writes a file with a temporary name. Then it commits S, which contains
-//! that name, and renames the file. The next start finishes an interrupted export.
+//! `export --cursor-file S` writes a file with a temporary name, commits the cursor file S, and
+//! renames the file. If a run dies before the rename, the next run renames the file.
 //!
-//! `import` runs each file in one transaction, which also inserts a row for the file into
-//! `TABLE_imports`. Each row is stored exactly once, even after crashes.
+//! `import` runs each file in one transaction, which also records the file in `TABLE_imports`. So
+//! each row of the file is stored exactly once, even after crashes.
 //!
 //! | an imported file | what happens |
 //! |---|---|
 //! | is new | `import` runs it |
 //! | is unchanged since its import | nothing |
-//! | has changed since its import | exit 65; `import` runs nothing |
-//! | has a statement that fails | exit 65, or the code for the error; this file changes nothing |
+//! | has changed since its import | exit 65; `import` runs no file |
+//! | has a statement that fails | exit 65, or the code for the error; no row is stored |
 //!
 //! `load` and `import` of one machine must not fill the same table, because the SQL files can hold
-//! the same attempts as the log. The command that runs later ends with exit 78; with
-//! `--allow-duplicates` it continues. `import` always runs the files of other machines. The name of
-//! a file contains the ID of the machine that has exported it. A file without an ID counts as a
-//! file of this machine.
+//! the same attempts as the log. The second command ends with exit 78; with `--allow-duplicates`
+//! it continues. `import` always runs the files of other machines. The name of a file contains the
+//! ID of the machine that has exported the file. A file without an ID counts as a file of this
+//! machine.
 //!
 //! # The Python original
-//! `convert` converts the table of the Python original in an SQLite database: it renames the table to
-//! `TABLE_original` and copies its rows into a new table. The old table has local times
-//! (`dd/mm/yyyy HH:MM`); `convert` uses the time zone of this machine to convert them to UTC. It
-//! runs in one transaction, and a second run changes nothing.
+//! `convert` converts the table of the Python original in an SQLite database. It renames the table
+//! to `TABLE_original` and copies the rows into a new table. The old table has local times
+//! (`dd/mm/yyyy HH:MM`); `convert` uses the time zone of this machine to convert them to UTC.
+//! `convert` runs in one transaction. A second run changes nothing.
 //!
 //! # Values that do not fit
-//! The built-in columns accept every record of the years 1000 to 9999. An administrator's own table
-//! can refuse a row. `load` then reports a bad record and continues with the other rows. If the
-//! table refuses all rows between two commits, `load` ends with exit 78. `import` stops at the
-//! first refused row. `load` also reports a row that exceeds the `max_allowed_packet` of MySQL or
-//! MariaDB as a bad record, but such rows alone never cause exit 78.
+//! The built-in columns accept every record of the years 1000 to 9999. If a table of your own
+//! refuses a row, `load` reports a bad record and continues with the other rows. If the table
+//! refuses all rows between two commits, `load` ends with exit 78. `import` stops at the first
+//! refused row. If a row exceeds the `max_allowed_packet` of MySQL or MariaDB, `load` also reports
+//! a bad record, but does not count the row as refused.
 //!
 //! If a partitioned table of your own has no partition for a row, `load` ends with exit 78 until
-//! you create the partition; no row is lost. If a trigger raises an error, the row is refused, and
-//! `load` skips it. So a trigger that finds no partition must raise an error that can be retried,
-//! such as `ERRCODE '55000'`.
+//! you create the partition; no row is lost. If a trigger raises an error, `load` counts the row as
+//! refused and skips it. So a trigger that finds no partition must raise an error that can be
+//! retried, such as `ERRCODE '55000'`.
 //!
 //! # Connections
 //! If a server is down, mls-sql tries to connect for about half a minute, then ends with exit 75.
-//! If a statement has no result after a quarter of an hour, it also ends with exit 75; statements
-//! of imported files and statements in SQLite have no such limit. A server on another machine must
-//! show a certificate that this machine trusts. `--url` can change this with `sslmode` or
-//! `ssl-mode`. Passwords come from files; mls-sql never prints them.
+//! If a statement has no result after 15 minutes, mls-sql also ends with exit 75. Statements of
+//! imported files and statements in SQLite have no time limit. A server on another machine must
+//! show a certificate that this machine trusts. `sslmode` or `ssl-mode` in `--url` can change this
+//! rule. Passwords come from files; mls-sql never prints them.
 
 pub mod dialect;
 pub mod field;
@@ -167,7 +167,7 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<()> {
             schema::print(&table, dialect, &mapping(dialect)?)
         }
         Command::Load { database, position, allow_duplicates, outcome, .. } => {
-            // Check the name before anything is created or connected to.
+            // Check the source name first, because connecting creates an SQLite file.
             let source = Source { allow_duplicates, ..Source::at(position, &settings)? };
             let (options, mapping) = open(&database)?;
             let filter = OutcomeFilter::new(outcome.outcomes(&config.logins), &mapping)?;

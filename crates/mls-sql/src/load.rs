@@ -43,10 +43,9 @@ pub(crate) fn run(
     let shown = database.shown.clone();
     let late_indexes = match dialect {
         Dialect::Sqlite if is_new => database.table.indexes(dialect, mapping).collect(),
-        // Other databases keep their indexes during the load. A PostgreSQL index refuses long
-        // values. If the index exists during the load, only the rows with such values fail. If the
-        // index were created after the load, its creation would fail. In MySQL, a change of an
-        // index commits the open transaction.
+        // In other databases, the indexes exist during the load. A PostgreSQL index refuses long
+        // values, so only the rows with long values fail. If the index were created after the load,
+        // `CREATE INDEX` would fail. In MySQL, `CREATE INDEX` commits the open transaction.
         _ => Vec::new(),
     };
     let writer = RowWriter { database, insert, late_indexes, open: false, accepted: 0, refused: 0 };
@@ -88,7 +87,7 @@ struct Load<'a> {
     /// The sequence number of the source's last commit; `None` if the stream is not framed.
     base: Option<u64>,
     committed: Value,
-    /// Rows that were committed.
+    /// How many rows this run has committed.
     loaded: u64,
 }
 
@@ -165,7 +164,7 @@ impl Load<'_> {
     /// files, from a load without `--framed`, or from an older version. The log can contain the
     /// attempts of these rows too.
     fn refuse_rows_of_files(&mut self) -> anyhow::Result<()> {
-        // In the table of a fleet, the role of a mail server cannot read rows.
+        // Do not check the table of a fleet: the role of a mail server cannot read the rows.
         let Some(column) = self.source_column.as_ref().filter(|_| self.partitions.is_none()) else {
             return Ok(());
         };
@@ -188,7 +187,6 @@ impl Load<'_> {
         )))
     }
 
-    /// Hands the collected rows to the writer.
     fn flush(&mut self) -> anyhow::Result<()> {
         let batch = self.rows.take();
         if batch.rows() == 0 { Ok(()) } else { self.background.write(batch) }

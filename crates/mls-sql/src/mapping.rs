@@ -1,26 +1,26 @@
-//! Maps columns of the CSV to columns of the table.
+//! Maps members of records to columns of the table.
 //!
 //! ```json
 //! { "id":         { "sql_column_def": "INTEGER PRIMARY KEY", "csv_column_name": null },
 //!   "event_time": { "sql_column_def": "TEXT NOT NULL",       "csv_column_name": "date" } }
 //! ```
 //!
-//! The file has a member for each column of the table, in order. `csv_column_name` is null if the
-//! database fills the column. Otherwise it is
+//! The file has a member for each column of the table, in order. If the database fills a column,
+//! its `csv_column_name` is null. For any other column, `csv_column_name` is
 //!
 //! - a column of the CSV: `server`, `date`, `ip`, `user`, `hostname`, `reverse_dns_status`,
 //!   `country_code`, `asn` or `aso`;
 //! - another member of the record (mls-event(5)): `pos`, `outcome`, `service`, `pid`, `mechanism`,
-//!   `reason`, `client`, `port` or `queue_id`. The column is NULL if the record does not have the
-//!   member, for example if the record was read from a CSV;
+//!   `reason`, `client`, `port` or `queue_id`. If a record does not have the member, for example
+//!   because it was read from a CSV, the column is NULL;
 //! - `source`: the name that `--source` gives.
 //!
 //! At least one `csv_column_name` must not be null. mls-sql copies `sql_column_def` into the DDL
 //! unchanged.
 //!
-//! A mapping of the Python original works too. It has `csv_id_placeholder` instead of null. Its
-//! definitions are for MySQL and refuse unknown values, so mls-sql uses only the names of its columns,
-//! with the definitions of the built-in mapping.
+//! A mapping of the Python original works too. It has `csv_id_placeholder` where this version has
+//! null. Its definitions are for MySQL and do not allow NULL. So mls-sql uses the column names of
+//! this mapping with the definitions of the built-in mapping.
 //!
 //! The built-in mapping has a column for each of the ten columns of the Python original: `id`,
 //! which the database fills, `event_time` (`date`), `username` (`user`), and the other columns
@@ -39,13 +39,13 @@ use serde_json::{Map, Value};
 use crate::dialect::Dialect;
 use crate::field::Field;
 
-/// The column that the database fills with the name of its user.
+/// The column that the database fills with the name of the user who inserts the row.
 pub(crate) const LOADED_BY: &str = "loaded_by";
 
 /// The table's columns, in order.
 #[derive(Clone, Debug)]
 pub struct Mapping {
-    /// At least one column, and at least one of them with a field.
+    /// The columns. At least one column has a field.
     pub columns: Vec<TableColumn>,
 }
 
@@ -61,8 +61,8 @@ pub struct TableColumn {
 }
 
 impl Mapping {
-    /// The built-in mapping. Text columns have no length limit, because a row with a name that does
-    /// not fit would be lost.
+    /// The built-in mapping. Text columns have no length limit: with a limit, a row with a longer
+    /// name would be lost.
     pub(crate) fn built_in(dialect: Dialect) -> Self {
         let [id, time, ip, number, text] = match dialect {
             Dialect::Sqlite => ["INTEGER PRIMARY KEY", "TEXT NOT NULL", "TEXT", "INTEGER", "TEXT"],
@@ -82,7 +82,7 @@ impl Mapping {
             ],
         };
         // Attackers do not choose these values, so a length limit loses no row. In MySQL, an index
-        // needs the length.
+        // needs a column with a length limit.
         let [key, pos, outcome, loaded_by] = match dialect {
             Dialect::Sqlite => ["TEXT", "TEXT", "TEXT NOT NULL DEFAULT 'failure'", "TEXT"],
             Dialect::Postgresql => {
@@ -171,7 +171,7 @@ impl Mapping {
         Ok(mapping)
     }
 
-    /// Gives each column the definition that the built-in mapping has for its field.
+    /// Gives each column the built-in definition of the column with the same field.
     fn take_built_in_definitions(&mut self, dialect: Dialect) {
         let built_in = Self::built_in(dialect).columns;
         for column in &mut self.columns {
@@ -191,7 +191,7 @@ impl Mapping {
         self.columns.iter().filter_map(|column| Some((column.name.as_str(), column.field?)))
     }
 
-    /// Returns the name of the column that holds a field.
+    /// Returns the name of the column for a field.
     pub(crate) fn column(&self, field: Field) -> Option<&str> {
         self.filled().find(|(_, filled)| *filled == field).map(|(name, _)| name)
     }

@@ -1,8 +1,8 @@
 //! Updates the tables of an older version: `mls-sql migrate`.
 //!
 //! `migrate` adds the columns of the mapping that the table lacks, and the index on `source` and
-//! `pos`. In existing rows the new columns are NULL, or `failure` for the outcome. A second run
-//! changes nothing.
+//! `pos`. In existing rows, a new column `outcome` is `failure`, and other new columns are NULL. A
+//! second run changes nothing.
 
 use mls_diag::{count, summary};
 
@@ -15,8 +15,8 @@ use crate::tables::has;
 /// The name and the definition of a column to add.
 type Addition<'a> = (&'a str, &'a str);
 
-/// Adds missing columns, and creates missing tables. If a statement fails in SQLite or PostgreSQL,
-/// nothing is changed.
+/// Adds missing columns, then creates missing tables. If a column cannot be added in SQLite or
+/// PostgreSQL, no column is added.
 pub(crate) fn run(database: &mut Database, mapping: &Mapping) -> anyhow::Result<()> {
     let (dialect, table) = (database.dialect, database.table.clone());
     let wanted = mapping.columns.iter().filter(|c| c.field.is_some() || c.name == LOADED_BY);

@@ -62,8 +62,8 @@ impl OutcomeFilter {
         )
     }
 
-    /// Fails with exit 65 if the stream has failures or successful logins, but none with a selected
-    /// outcome.
+    /// Fails with exit 65 if the stream has failures or successful logins, but no record has a
+    /// selected outcome.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         if self.rows == 0 && self.skipped.iter().any(|(outcome, _)| outcome.is_recorded()) {
             let asked: Vec<_> = self.outcomes.iter().map(|outcome| outcome.name()).collect();

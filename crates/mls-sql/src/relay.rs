@@ -2,14 +2,14 @@
 //!
 //! sqlx buffers an answer of any length that the server announces: up to two gigabytes from
 //! PostgreSQL, without a limit from MySQL. The relay cannot read messages inside TLS, so it counts
-//! bytes. Between two of our requests, a server may send at most [`MAX_ANSWER`] bytes. No statement of
-//! mls-sql needs more.
+//! bytes. Between two requests, a server may send at most [`MAX_ANSWER`] bytes. No statement of
+//! mls-sql needs a longer answer.
 //!
 //! The relay also refuses bytes that arrive before the server may send them. An attacker on the
-//! network could add bytes to the answer that starts TLS (CVE-2021-23222). sqlx 0.9 reads only one
-//! byte of this answer from PostgreSQL, and discards early bytes from MySQL, so it never treats such
-//! bytes as part of the encrypted session. The relay reports the attack as an error, and it protects
-//! us if a later sqlx reads ahead.
+//! network could add bytes to the answer that starts TLS. Some clients read the added bytes as part
+//! of the encrypted session (CVE-2021-23222). sqlx 0.9 does not: it reads one byte of this answer
+//! from PostgreSQL, and discards added bytes from MySQL. But a later version of sqlx could read
+//! them. The relay reports the attack as an error.
 //!
 //! sqlx connects to the relay through a socket in a directory that only this user can enter.
 
@@ -51,8 +51,8 @@ pub(crate) struct Relay {
 }
 
 impl Relay {
-    /// Connects to the server and waits for a connection at `socket_name` in
-    /// [`directory`](Self::directory).
+    /// Connects to the server and starts a task. The task accepts one connection at `socket_name`
+    /// in [`directory`](Self::directory).
     pub(crate) async fn start(
         endpoint: &Endpoint,
         dialect: Dialect,
@@ -101,7 +101,7 @@ fn lock(guard: &Mutex<Guard>) -> std::sync::MutexGuard<'_, Guard> {
     guard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Accepts one connection and copies in both directions until both sides have closed it.
+/// Accepts one connection from sqlx. Copies in both directions until sqlx and the server close.
 async fn relay<S: AsyncRead + AsyncWrite + Send + 'static>(
     listener: UnixListener,
     server: S,

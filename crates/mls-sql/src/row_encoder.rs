@@ -150,7 +150,7 @@ impl EncodedRows {
     }
 }
 
-/// Appends the output of `write`, in quotes if the format needs them. The output must not need
+/// Appends the output of `write`. If the format needs quotes, adds quotes. The output must not need
 /// escaping.
 fn quoted(format: RowFormat, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     if format == RowFormat::Copy {

@@ -14,7 +14,7 @@ use crate::field::Field;
 use crate::mapping::{LOADED_BY, Mapping, TableColumn};
 use mls_event::Column;
 
-/// The name of the events' table.
+/// The name of the table of events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableName(String);
 

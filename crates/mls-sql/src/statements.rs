@@ -286,7 +286,7 @@ impl<R: BufRead> Statements<R> {
         Ok(())
     }
 
-    /// Takes a byte inside a block comment. Returns whether the comment ends with it.
+    /// Takes a byte inside a block comment. Returns whether the comment has ended.
     fn block_comment(&mut self, byte: u8, depth: &mut u32) -> anyhow::Result<bool> {
         match (byte, self.peek()?) {
             (b'*', Some(b'/')) => {
@@ -305,8 +305,8 @@ impl<R: BufRead> Statements<R> {
     /// Takes a byte outside quotes and comments.
     fn code(&mut self, byte: u8) -> anyhow::Result<()> {
         self.text.push(byte);
-        // SQLite reads U+FEFF as a blank; the other servers and this splitter read it as part of a
-        // word. Refuse it, so that all agree on what is a COMMIT or the END of a body.
+        // Refuse U+FEFF. SQLite reads U+FEFF as a blank. The other servers and this splitter read
+        // it as part of a word. So SQLite could see a COMMIT that this splitter does not see.
         let mark = self.text.ends_with("\u{feff}".as_bytes());
         ensure!(
             !mark,
@@ -317,7 +317,7 @@ impl<R: BufRead> Statements<R> {
         Ok(())
     }
 
-    /// Takes a byte inside quotes. Returns whether the quotes end with it.
+    /// Takes a byte inside quotes. Returns whether the quotes end with this byte.
     fn quoted(&mut self, byte: u8, quote: u8, escapes: bool) -> anyhow::Result<bool> {
         self.text.push(byte);
         if byte == b'\\' && escapes {
@@ -347,7 +347,7 @@ impl<R: BufRead> Statements<R> {
     fn byte(&mut self) -> anyhow::Result<Option<u8>> {
         let byte = self.peek()?;
         if let Some(byte) = byte {
-            // SQLite ends the text at a NUL byte and sqlx then loops forever; PostgreSQL drops the
+            // At a NUL byte, SQLite ends the text, and sqlx loops forever. PostgreSQL drops the
             // connection.
             ensure!(byte != 0, "line {}: a NUL byte is not allowed in SQL; remove it", self.line);
             self.input.consume(1);
@@ -360,8 +360,8 @@ impl<R: BufRead> Statements<R> {
         Ok(self.input.fill_buf()?.first().copied())
     }
 
-    /// Whether the quote just read opens a text with backslash escapes: always in MySQL, after an
-    /// `E` in PostgreSQL.
+    /// Whether the quote just read opens a text with backslash escapes: always in MySQL, never in
+    /// SQLite, and after an `E` in PostgreSQL.
     fn escapes(&self) -> bool {
         match self.dialect {
             Dialect::Mysql => true,
@@ -380,7 +380,7 @@ impl<R: BufRead> Statements<R> {
             || self.peek()?.is_none_or(|b| b.is_ascii_whitespace() || b.is_ascii_control()))
     }
 
-    /// Reads on after a `$`. Returns the tag if a dollar quote begins there.
+    /// Reads the text after a `$`. If a dollar quote begins there, returns its tag: `$body$`.
     fn dollar_tag(&mut self) -> anyhow::Result<Option<Vec<u8>>> {
         let start = self.text.len();
         self.text.push(b'$');

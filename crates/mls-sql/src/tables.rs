@@ -135,8 +135,8 @@ impl Database {
         )))
     }
 
-    /// Refuses engines without transactions. For example, `MyISAM` keeps the first changes of a
-    /// transaction that failed.
+    /// Refuses engines without transactions. For example, if a transaction fails, `MyISAM` does not
+    /// undo its first changes.
     fn check_engines(&mut self) -> anyhow::Result<()> {
         let table = &self.table;
         let names = [table.name(), &table.cursor(), &table.imports()]

@@ -23,7 +23,7 @@ pub(crate) struct RowWriter<'a> {
     /// inserts rows, and creates the indexes again. For many rows, this is several times faster.
     pub(crate) late_indexes: Vec<Index>,
     pub(crate) open: bool,
-    /// Rows that the table has accepted and refused since the last commit.
+    /// How many rows the table has accepted since the last commit; `refused` counts the others.
     pub(crate) accepted: usize,
     pub(crate) refused: usize,
 }
