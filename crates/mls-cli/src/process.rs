@@ -98,7 +98,8 @@ fn process<A: Args>(run: fn(A, Config) -> anyhow::Result<()>) -> u8 {
     let words: Vec<_> = std::env::args_os().collect();
     let mut parsed = parse::<A>(&mut command, &words);
     if parsed.is_err() {
-        // Not done before the first try, because it would triple the work of a short run.
+        // Change the options only after an error: at each start, the change would triple the work
+        // of a short run.
         command = with_negative_numbers(self::command::<A>());
         parsed = parse::<A>(&mut command, &words);
     }

@@ -39,7 +39,7 @@ pub fn check_readers(key: &str, path: &Path) -> anyhow::Result<()> {
 /// Returns the first line of a password file. Messages name `key`, such as `smtp_password_file`.
 ///
 /// # Errors
-/// Exit 77 if everybody may read the file, 78 if the first line is no usable password, 66 if the
+/// Exit 77 if everybody may read the file, 78 if the first line is not a usable password, 66 if the
 /// file does not exist.
 pub fn read(key: &str, path: &Path) -> anyhow::Result<String> {
     protect_memory();

@@ -365,7 +365,7 @@ impl Detector {
         found: &mut Vec<Finding<'static>>,
     ) {
         let Observed { at, moment, name, ip, network, place, .. } = observed;
-        // A correct guess is itself a login. So days after the last failure, a login is no guess.
+        // A correct guess is a login too. So days after the last failure, a login is not a guess.
         let goes_on = networks[1] >= networks[2].div_ceil(WEEK_SHARE);
         let window = (0..WINDOWS.len()).find(|window| {
             let count = networks[*window];

@@ -308,8 +308,8 @@ fn show_table(table: sections::SectionTable, medium: Medium) -> HtmlTable {
     }
 }
 
-/// Returns a sorted view for each column in which cells differ. Numbers, times and addresses are
-/// sorted by their value, other cells by their text.
+/// Returns a sorted view for each column in which cells differ. Numbers, durations and addresses
+/// are sorted by their value, other cells by their text.
 fn sorted(columns: &[SectionColumn], rows: &[SectionRow], shown: &[HtmlRow]) -> Vec<View> {
     let view = |(i, column): (usize, &SectionColumn)| {
         let key = |n: &usize| {
